@@ -1,0 +1,309 @@
+//! The words of the HTTP API, shared by the dispatcher that speaks them and the clients that read them.
+//!
+//! With the feature `openapi` each type also describes itself.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+use crate::{event::Level, failure::Failure, purpose::Purpose, request::StateCode};
+
+/// `POST /api/v1/requests`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewRequest {
+    /// The customer's name for the database: tests and production of one database share it.
+    pub database: String,
+    /// Test or production.
+    pub purpose: Purpose,
+    /// The version to go to, such as `18.0`.
+    pub target: String,
+    /// The dump's file name, for people.
+    pub file_name: String,
+    /// The dump's length in bytes.
+    pub bytes: u64,
+}
+
+/// The answer to a new request: where the parts of the dump go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Created {
+    /// The request.
+    pub request: Request,
+    /// How to cut the dump: every part but the last has this length, in bytes.
+    pub part_bytes: u64,
+    /// How many parts there are.
+    pub parts: u32,
+}
+
+/// `POST /api/v1/requests/{id}/upload/parts`: asks for links for some parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PartsWanted {
+    /// Numbers of parts, from 1; at most 100 at once.
+    pub parts: Vec<u32>,
+}
+
+/// Links to put parts to, each with its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartLinks {
+    /// In the order in which they were asked for.
+    pub links: Vec<PartLink>,
+}
+
+/// A link to put one part to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartLink {
+    /// The part's number, from 1.
+    pub part: u32,
+    /// `PUT` the bytes here; the answer's `ETag` header goes into [`UploadCompleted`].
+    pub url: Url,
+}
+
+/// `GET /api/v1/requests/{id}/upload`: which parts the store has, for going on with a broken upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UploadState {
+    /// The length of every part but the last, in bytes.
+    pub part_bytes: u64,
+    /// What is there.
+    pub parts: Vec<UploadedPart>,
+}
+
+/// A part that the store has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UploadedPart {
+    /// Its number, from 1.
+    pub part: u32,
+    /// What the store called it when it took it.
+    pub etag: String,
+    /// Its length in bytes; not needed for completing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// `POST /api/v1/requests/{id}/upload/complete`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UploadCompleted {
+    /// All parts, in order.
+    pub parts: Vec<UploadedPart>,
+    /// The dump's sha256 in lower-case hexadecimal, where the client knows it: it is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// A request as its customer sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Request {
+    /// Its id.
+    pub id: Uuid,
+    /// The account's name.
+    pub account: String,
+    /// The customer's name for the database.
+    pub database: String,
+    /// Test or production.
+    pub purpose: Purpose,
+    /// The product found in the dump, once known.
+    pub product: Option<String>,
+    /// The version found in the dump, once known.
+    pub source_version: Option<String>,
+    /// The version to go to.
+    pub target: String,
+    /// Where it is.
+    pub state: StateCode,
+    /// Why it is in `intervention` or `rejected`.
+    pub failure: Option<FailureView>,
+    /// While running: what it does, and how far that is.
+    pub progress: Option<Progress>,
+    /// Once delivered: what lies ready.
+    pub result: Option<ResultView>,
+    /// Which attempt this is, from 1; 0 before the first.
+    pub attempt: i32,
+    /// When a test was accepted.
+    pub accepted_at: Option<DateTime<Utc>>,
+    /// Whether the customer has asked to cancel, and the worker has not yet heard.
+    pub cancelling: bool,
+    /// When it was submitted.
+    pub created_at: DateTime<Utc>,
+    /// When its upload was complete: here the promise begins.
+    pub uploaded_at: Option<DateTime<Utc>>,
+    /// When the promise ends.
+    pub deadline: Option<DateTime<Utc>>,
+    /// When its first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A failure in words and in fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FailureView {
+    /// For people.
+    pub message: String,
+    /// For programs.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub failure: Failure,
+}
+
+/// How far a running request is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    /// `fetch`, `restore`, `upgrade`, `dump`, `prove`, `settle`.
+    pub stage: String,
+    /// Bytes or steps of the stage done.
+    pub done: Option<u64>,
+    /// Bytes or steps of the stage in all.
+    pub total: Option<u64>,
+}
+
+/// What a delivered request offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResultView {
+    /// The file's name.
+    pub file_name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its sha256, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A step of the newest attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StepView {
+    /// Its id: `1.0-2.0/split-partners`.
+    pub step: String,
+    /// How long it took, in milliseconds; absent while it runs.
+    pub millis: Option<u64>,
+}
+
+/// A list of requests, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RequestList {
+    /// At most 100.
+    pub requests: Vec<Request>,
+    /// Give this as `before` for the next page; absent on the last one.
+    pub next: Option<Uuid>,
+}
+
+/// A link to an object of a delivered request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Download {
+    /// Where to `GET` it, for a while.
+    pub url: Url,
+    /// What to call it.
+    pub file_name: String,
+}
+
+/// One event of the log's stream; its number is the event's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogLine {
+    /// When it was said.
+    pub at: DateTime<Utc>,
+    /// How loud.
+    pub level: Level,
+    /// What.
+    pub text: String,
+}
+
+/// `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// Names the kind: `urn:uplift:problem:not-found`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, to what, and what to do next.
+    pub detail: String,
+}
+
+/// A pack on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PackView {
+    /// What names it.
+    pub digest: String,
+    /// Such as `odoo`.
+    pub product: String,
+    /// The product's name, for people.
+    pub title: String,
+    /// When it was pushed last.
+    pub pushed_at: DateTime<Utc>,
+    /// By whom.
+    pub pushed_by: String,
+    /// When it was recalled.
+    pub recalled_at: Option<DateTime<Utc>>,
+    /// Whether new requests of its product use it.
+    pub current: bool,
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WorkerView {
+    /// The process.
+    pub id: Uuid,
+    /// The machine's name.
+    pub host: String,
+    /// The program's version.
+    pub version: String,
+    /// How many requests it takes at once.
+    pub slots: i32,
+    /// How many it has.
+    pub busy: i32,
+    /// It takes no more.
+    pub draining: bool,
+    /// Whether it was seen within the last minute.
+    pub alive: bool,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// When it was seen last.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// `POST /api/v1/ops/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// The account's name; it is made where it does not exist.
+    pub account: String,
+    /// `customer` or `operator`.
+    pub role: String,
+    /// What it is for.
+    pub label: String,
+    /// Days for which it is valid, 1 to 3650.
+    pub days: u32,
+}
+
+/// A token just issued. The secret is shown here and never again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IssuedToken {
+    /// For revoking it.
+    pub id: Uuid,
+    /// What the bearer shows.
+    pub secret: String,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}

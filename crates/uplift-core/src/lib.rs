@@ -1,0 +1,26 @@
+//! The vocabulary of Uplift: what a request, an attempt, a plan, an event, a failure and a pack are.
+//!
+//! This crate is pure. It opens no file, no socket and no clock; every other crate speaks its words.
+
+pub mod api;
+pub mod clock;
+pub mod event;
+pub mod failure;
+pub mod id;
+pub mod key;
+pub mod lease;
+pub mod pack;
+pub mod plan;
+pub mod purpose;
+pub mod report;
+pub mod request;
+pub mod sla;
+pub mod version;
+
+pub use clock::Clock;
+pub use failure::Failure;
+pub use id::{AccountId, DatabaseId, Epoch, PackDigest, RequestId, TokenId, WorkerId};
+pub use lease::Lease;
+pub use pack::Pack;
+pub use purpose::Purpose;
+pub use version::Version;

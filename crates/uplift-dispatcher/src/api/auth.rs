@@ -1,0 +1,68 @@
+//! Who calls: the bearer of a token. Extractors, so that a handler which forgets them does not know whose
+//! requests to look for.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use uplift_core::AccountId;
+use uplift_platform::ledger::{Bearer, Role};
+
+use super::problem::{ApiError, Kind};
+use crate::Context;
+
+/// The bearer of any valid token.
+#[derive(Debug)]
+pub(crate) struct Caller(pub(crate) Bearer);
+
+/// The bearer of an operator's token.
+#[derive(Debug)]
+pub(crate) struct Operator(pub(crate) Bearer);
+
+impl Caller {
+    /// Whose requests the caller may see: its own account's; all where it is an operator.
+    pub(crate) const fn scope(&self) -> Option<AccountId> {
+        match self.0.role {
+            Role::Customer => Some(self.0.account),
+            Role::Operator => None,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, ApiError> {
+        let missing =
+            || ApiError::new(Kind::Unauthenticated, "send a token: the header `Authorization: Bearer TOKEN`");
+        let header = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+        let (scheme, secret) =
+            header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(missing());
+        }
+        let bearer = context.ledger.bearer(&secret.trim().into()).await?;
+        bearer.map(Self).ok_or_else(|| {
+            ApiError::new(
+                Kind::Unauthenticated,
+                "the token is unknown, has expired or was revoked: ask your operator for a new one",
+            )
+        })
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, ApiError> {
+        let Caller(bearer) = Caller::from_request_parts(parts, context).await?;
+        match bearer.role {
+            Role::Operator => Ok(Self(bearer)),
+            Role::Customer => {
+                Err(ApiError::new(Kind::Forbidden, "this is for operators: use an operator's token"))
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The HTTP API. Its words are those of [`uplift_core::api`]; its description is `openapi.json`.
+
+mod auth;
+mod health;
+mod logs;
+mod openapi;
+mod ops;
+mod problem;
+mod requests;
+mod submit;
+mod uploads;
+mod view;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{delete, get, post},
+};
+use tracing::Instrument as _;
+use uplift_core::pack::MAX_ARCHIVE_BYTES;
+
+pub use openapi::description;
+pub use ops::check_token;
+
+use crate::Context;
+use problem::{ApiError, Kind};
+
+/// The largest body, in bytes: the tags of 10,000 parts fit in.
+const LARGEST_BODY: usize = 2 << 20;
+/// How long an answer may take to begin: longer than the object store is tried again.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The same where the object store assembles an upload or a body is large.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
+
+/// All paths.
+pub fn router(context: Arc<Context>) -> Router {
+    let slow = Router::new()
+        .route("/requests/{id}/upload/complete", post(uploads::complete))
+        .route(
+            "/ops/packs",
+            post(ops::push_pack).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES)).get(ops::packs),
+        )
+        .route_layer(middleware::from_fn(|request, next| answer_within(LONG_PATIENCE, request, next)));
+    let quick = Router::new()
+        .route("/openapi.json", get(openapi::show))
+        .route("/requests", post(submit::submit).get(requests::list))
+        .route("/requests/{id}", get(requests::show))
+        .route("/requests/{id}/cancel", post(requests::cancel))
+        .route("/requests/{id}/accept", post(requests::accept))
+        .route("/requests/{id}/steps", get(requests::steps))
+        .route("/requests/{id}/log", get(logs::log))
+        .route("/requests/{id}/upload", get(uploads::state))
+        .route("/requests/{id}/upload/parts", post(uploads::links))
+        .route("/requests/{id}/result", get(requests::result))
+        .route("/requests/{id}/report", get(requests::report))
+        .route("/ops/workers", get(ops::workers))
+        .route("/ops/requests", get(ops::requests))
+        .route("/ops/requests/{id}/retry", post(ops::retry))
+        .route("/ops/tokens", post(ops::issue_token))
+        .route("/ops/tokens/{id}", delete(ops::revoke_token))
+        .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)));
+    Router::new()
+        .nest("/api/v1", slow.merge(quick))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::map_response(problem::translate))
+        .layer(middleware::from_fn(traced))
+        .with_state(context)
+}
+
+/// Gives up on an answer that takes too long to begin; what was begun in the ledger ends by itself.
+async fn answer_within(patience: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(patience, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!("a request to the API took longer than {} s", patience.as_secs());
+            ApiError::new(Kind::Unavailable, "this took too long: try again in some seconds").into_response()
+        }
+    }
+}
+
+/// A span for each request to the API, and a line at its end.
+async fn traced(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("http", http.method = %method, http.path = path);
+    let begun = Instant::now();
+    async {
+        let response = next.run(request).await;
+        let millis = begun.elapsed().as_millis();
+        tracing::debug!(http.status = response.status().as_u16(), millis, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}

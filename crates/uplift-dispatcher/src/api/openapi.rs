@@ -1,0 +1,79 @@
+//! The API's description, as OpenAPI. It is committed beside the sources, so that a change of the API is seen.
+
+use axum::{http::header, response::IntoResponse};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use super::{health, logs, ops, problem, requests, submit, uploads};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Uplift",
+        description = "Hands in dumps of ERP databases and hands back upgraded ones. Every error is \
+            `application/problem+json` (RFC 9457).",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        submit::submit, requests::list, requests::show, requests::cancel, requests::accept, requests::steps,
+        logs::log,
+        uploads::state, uploads::links, uploads::complete,
+        requests::result, requests::report,
+        ops::push_pack, ops::packs, ops::workers, ops::requests, ops::retry, ops::issue_token,
+        ops::revoke_token,
+        health::alive, health::ready,
+    ),
+    components(schemas(uplift_core::api::Problem, uplift_core::api::LogLine)),
+    security(("token" = [])),
+    modifiers(&Bearer),
+    tags(
+        (name = "requests", description = "What a customer wants, and how far it is"),
+        (name = "upload", description = "The dump, in parts, straight to the object store"),
+        (name = "results", description = "What a delivered request offers"),
+        (name = "operators", description = "For operators' tokens only"),
+        (name = "health", description = "For whatever watches the process"),
+    )
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        description.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// The API's description as JSON.
+///
+/// # Errors
+/// It cannot be written, which is a defect.
+pub fn description() -> anyhow::Result<String> {
+    Ok(Description::openapi().to_pretty_json()? + "\n")
+}
+
+/// `GET /api/v1/openapi.json`.
+pub(super) async fn show() -> problem::Result<impl IntoResponse> {
+    let text = description().map_err(problem::ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_description_is_the_one_that_is_served() {
+        let committed = include_str!("../../openapi.json");
+        assert!(
+            super::description().unwrap() == committed,
+            "the API has changed: look at the difference and commit it, after\n\
+             cargo run -p uplift-dispatcher -- openapi > openapi.new && \
+             mv openapi.new crates/uplift-dispatcher/openapi.json"
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! Requests: list, show, cancel, accept, their steps, and what a delivered one offers.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::Deserialize;
+use uplift_core::{
+    RequestId,
+    api::{self, Download, RequestList, StepView},
+    key,
+    request::{Delivery, State as RequestState, StateCode},
+};
+use uplift_platform::ledger::{Filter, Request};
+use uuid::Uuid;
+
+use super::{
+    auth::Caller,
+    problem::{ApiError, Result},
+    view,
+};
+use crate::Context;
+
+/// How many requests a page of a list holds at most: the ledger's limit.
+const PAGE: usize = 100;
+
+/// Which requests to list.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Only those in this state.
+    state: Option<StateCode>,
+    /// Only those of databases of this name.
+    database: Option<String>,
+    /// Only those older than this request: `next` of the page before.
+    before: Option<Uuid>,
+}
+
+/// The caller's requests, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/requests", tag = "requests", params(ListQuery),
+    responses((status = 200, body = RequestList))
+)]
+pub(super) async fn list(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<RequestList>> {
+    let filter = Filter {
+        account: caller.scope(),
+        state: query.state,
+        database: query.database,
+        before: query.before.map(RequestId),
+    };
+    page(&context, &filter).await
+}
+
+/// One page of a list.
+pub(super) async fn page(context: &Context, filter: &Filter) -> Result<Json<RequestList>> {
+    let found = context.ledger.requests(filter).await?;
+    let next = found.get(PAGE - 1).map(|last| last.id.0);
+    Ok(Json(RequestList { requests: found.into_iter().map(view::request).collect(), next }))
+}
+
+/// One request.
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}", tag = "requests", params(("id" = Uuid, Path)),
+    responses((status = 200, body = api::Request))
+)]
+pub(super) async fn show(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<api::Request>> {
+    Ok(Json(view::request(context.ledger.request(caller.scope(), id).await?)))
+}
+
+/// Takes a request back; a running one ends as soon as its worker hears of it.
+#[utoipa::path(
+    post, path = "/api/v1/requests/{id}/cancel", tag = "requests", params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = api::Request),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "The request has ended"),
+    )
+)]
+pub(super) async fn cancel(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<api::Request>> {
+    context.ledger.request(caller.scope(), id).await?;
+    context.ledger.cancel(id, &caller.0.actor()).await?;
+    tracing::info!(request.id = %id, "a request was cancelled");
+    show(State(context), caller, Path(id)).await
+}
+
+/// Accepts a delivered test: production of the same database and target may be submitted.
+#[utoipa::path(
+    post, path = "/api/v1/requests/{id}/accept", tag = "requests", params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = api::Request),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "The request is not a delivered test"),
+    )
+)]
+pub(super) async fn accept(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<api::Request>> {
+    context.ledger.request(caller.scope(), id).await?;
+    context.ledger.accept(id, &caller.0.actor()).await?;
+    tracing::info!(request.id = %id, "a test was accepted");
+    show(State(context), caller, Path(id)).await
+}
+
+/// The steps of the newest attempt, in the order in which they began.
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}/steps", tag = "requests", params(("id" = Uuid, Path)),
+    responses((status = 200, body = [StepView]))
+)]
+pub(super) async fn steps(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<Vec<StepView>>> {
+    context.ledger.request(caller.scope(), id).await?;
+    Ok(Json(context.ledger.steps(id).await?.into_iter().map(view::step).collect()))
+}
+
+/// A link to the upgraded dump.
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}/result", tag = "results", params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = Download),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "The request is not delivered"),
+    )
+)]
+pub(super) async fn result(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<Download>> {
+    let (request, delivery) = delivered(&context, &caller, id).await?;
+    let name = view::result_name(&request, &delivery);
+    link(&context, id, &delivery, &delivery.result, name).await
+}
+
+/// Which report is wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReportQuery {
+    /// `html` for people, which is the default, or `json` for programs.
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Html,
+    Json,
+}
+
+/// A link to the report.
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}/report", tag = "results",
+    params(("id" = Uuid, Path), ReportQuery),
+    responses(
+        (status = 200, body = Download),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "The request is not delivered"),
+    )
+)]
+pub(super) async fn report(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+    Query(query): Query<ReportQuery>,
+) -> Result<Json<Download>> {
+    let (request, delivery) = delivered(&context, &caller, id).await?;
+    let object = match query.format {
+        Format::Html => "report.html",
+        Format::Json => "report.json",
+    };
+    let name = view::file_name(&request, object);
+    link(&context, id, &delivery, object, name).await
+}
+
+async fn delivered(context: &Context, caller: &Caller, id: RequestId) -> Result<(Request, Delivery)> {
+    let request = context.ledger.request(caller.scope(), id).await?;
+    match &request.state {
+        RequestState::Delivered(delivery) => {
+            let delivery = delivery.clone();
+            Ok((request, delivery))
+        }
+        other => Err(ApiError::conflict(format!(
+            "request {id} is {}: there is a result and a report once it is delivered",
+            other.code()
+        ))),
+    }
+}
+
+async fn link(
+    context: &Context,
+    id: RequestId,
+    delivery: &Delivery,
+    object: &str,
+    file_name: String,
+) -> Result<Json<Download>> {
+    let key = key::attempt(id, delivery.epoch, object);
+    let url = context.objects.presign_get(&key, &file_name, context.link_ttl()).await?;
+    Ok(Json(Download { url, file_name }))
+}

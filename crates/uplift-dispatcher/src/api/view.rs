@@ -1,0 +1,123 @@
+//! The ledger's rows in the words of the API.
+
+use uplift_core::{
+    api,
+    request::{Delivery, State, StateCode},
+    sla,
+};
+use uplift_platform::ledger::{PackEntry, Request, StepTime, WorkerEntry};
+
+/// A request as its customer sees it.
+pub(super) fn request(request: Request) -> api::Request {
+    let result = match &request.state {
+        State::Delivered(delivery) => Some(result(&request, delivery)),
+        _ => None,
+    };
+    let state = request.state.code();
+    let running = state == StateCode::Running;
+    let progress = request.stage.filter(|_| running).map(|stage| api::Progress {
+        stage: stage.as_str().to_owned(),
+        done: request.progress.map(|(done, _)| done),
+        total: request.progress.map(|(_, total)| total),
+    });
+    let failure = match request.state {
+        State::Intervention { failure } | State::Rejected { failure } => {
+            Some(api::FailureView { message: failure.to_string(), failure })
+        }
+        _ => None,
+    };
+    api::Request {
+        id: request.id.0,
+        account: request.account_name,
+        database: request.database_name,
+        purpose: request.purpose,
+        product: request.product,
+        source_version: request.source_version.map(String::from),
+        target: request.target.into(),
+        state,
+        failure,
+        progress,
+        result,
+        attempt: request.epoch.0,
+        accepted_at: request.accepted_at,
+        cancelling: running && request.cancel_at.is_some(),
+        created_at: request.created_at,
+        uploaded_at: request.uploaded_at,
+        deadline: request.uploaded_at.map(sla::deadline),
+        started_at: request.started_at,
+        finished_at: request.finished_at,
+    }
+}
+
+fn result(request: &Request, delivery: &Delivery) -> api::ResultView {
+    api::ResultView {
+        file_name: result_name(request, delivery),
+        bytes: delivery.digest.bytes,
+        sha256: delivery.digest.sha256.clone(),
+    }
+}
+
+/// What a customer calls the result: `{database}-{target}` and the ending of the object, such as `.sql.gz`.
+pub(super) fn result_name(request: &Request, delivery: &Delivery) -> String {
+    let ending = delivery.result.split_once('.').map_or("", |(_, ending)| ending);
+    file_name(request, ending)
+}
+
+/// A name for a file of a request.
+pub(super) fn file_name(request: &Request, ending: &str) -> String {
+    format!("{}-{}.{ending}", plain(&request.database_name), request.target)
+}
+
+/// A database's name as part of a file's name: no folder, no hidden file, nothing that a shell would expand.
+fn plain(database: &str) -> String {
+    let plain: String =
+        database.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    match plain.strip_prefix('.') {
+        Some(rest) => format!("_{rest}"),
+        None => plain,
+    }
+}
+
+/// A step of the newest attempt.
+pub(super) fn step(step: StepTime) -> api::StepView {
+    api::StepView { step: step.step, millis: step.millis }
+}
+
+/// A pack on record.
+pub(super) fn pack(pack: PackEntry) -> api::PackView {
+    api::PackView {
+        digest: pack.digest.0,
+        product: pack.product,
+        title: pack.title,
+        pushed_at: pack.pushed_at,
+        pushed_by: pack.pushed_by,
+        recalled_at: pack.recalled_at,
+        current: pack.current,
+    }
+}
+
+/// A worker.
+pub(super) fn worker(worker: WorkerEntry) -> api::WorkerView {
+    api::WorkerView {
+        id: worker.state.id.0,
+        host: worker.state.host,
+        version: worker.state.version,
+        slots: worker.state.slots,
+        busy: worker.state.busy,
+        draining: worker.state.draining,
+        alive: worker.alive,
+        started_at: worker.started_at,
+        seen_at: worker.seen_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_database_cannot_choose_where_its_file_lands() {
+        assert_eq!(plain("../../etc/cron d"), "_._.._etc_cron_d");
+        assert_eq!(plain("kunden-übersicht_17.0"), "kunden-übersicht_17.0");
+    }
+}

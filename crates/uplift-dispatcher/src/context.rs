@@ -1,0 +1,52 @@
+//! What every handler and the sweep work with.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uplift_core::Clock;
+use uplift_platform::{Config, Ledger, Objects, Publisher, config::DispatcherConfig};
+
+/// The clients of the three services, and the settings.
+#[derive(Debug)]
+pub struct Context {
+    pub(crate) ledger: Ledger,
+    pub(crate) objects: Objects,
+    pub(crate) hints: Publisher,
+    pub(crate) clock: Clock,
+    pub(crate) settings: DispatcherConfig,
+    /// How long a hint lives at the broker: no request is hinted at twice within it.
+    pub(crate) hint_ttl: Duration,
+    /// How long an attempt may take.
+    pub(crate) attempt: Duration,
+    /// Told whenever a request was queued, so that its hint does not wait for the next sweep.
+    pub(crate) queued: Notify,
+    /// Cancelled when the dispatcher has to stop: streams end, and the sweep.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Context {
+    /// Connects to the ledger; the broker and the object store need not be there yet.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached or migrated, or the object store is misconfigured.
+    pub async fn open(config: &Config, stopping: CancellationToken) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            ledger: Ledger::connect(&config.ledger.url).await.context("open the ledger")?,
+            objects: Objects::new(&config.objects).context("set up the object store")?,
+            hints: Publisher::start(config.hints.clone()),
+            clock: Clock::System,
+            settings: config.dispatcher.clone(),
+            hint_ttl: config.hints.ttl(),
+            attempt: Duration::from_secs(config.worker.attempt_minutes * 60),
+            queued: Notify::new(),
+            stopping,
+        }))
+    }
+
+    /// For how long a link to an object is valid.
+    pub(crate) const fn link_ttl(&self) -> Duration {
+        Duration::from_secs(self.settings.link_minutes * 60)
+    }
+}

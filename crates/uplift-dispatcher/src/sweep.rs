@@ -1,0 +1,155 @@
+//! What has to happen though nobody asks: lost leases, hints, uploads that nobody will complete.
+//!
+//! Every dispatcher sweeps. A round that fails is logged and the next one tries again: everything here looks at
+//! what is, and remembers nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
+use uplift_core::key;
+use uplift_platform::{
+    ledger::{Hintable, LedgerError},
+    objects::{ObjectsError, UploadId},
+};
+
+use crate::Context;
+
+/// A worker that was not seen for this long leaves the list.
+const FORGET_WORKERS: Duration = Duration::from_secs(600);
+
+/// Starts sweeping. The tasks end when the context says so.
+///
+/// There are two, so that an object store that is slow or down delays no request.
+pub(crate) fn start(context: &Arc<Context>) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    tasks.spawn(watch_requests(Arc::clone(context)));
+    tasks.spawn(tidy_up(Arc::clone(context)));
+    tasks.close();
+    tasks
+}
+
+/// Ends lost attempts, and hints at what can be claimed: at every tick, and at once when a request was queued.
+async fn watch_requests(context: Arc<Context>) {
+    let mut tick = ticks(&context);
+    loop {
+        tokio::select! {
+            () = context.stopping.cancelled() => return,
+            _ = tick.tick() => handled("sweep leases", sweep_leases(&context).await),
+            () = context.queued.notified() => {}
+        }
+        handled("send hints", send_hints(&context).await);
+    }
+}
+
+/// Removes what was left behind.
+async fn tidy_up(context: Arc<Context>) {
+    let mut tick = ticks(&context);
+    loop {
+        tokio::select! {
+            () = context.stopping.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        handled("cancel stale uploads", cancel_stale_uploads(&context).await);
+        handled("abort cancelled uploads", abort_cancelled_uploads(&context).await);
+        handled("abort expired uploads", abort_expired_uploads(&context).await);
+        handled("forget workers", context.ledger.forget_workers(FORGET_WORKERS).await.map(drop));
+    }
+}
+
+fn ticks(context: &Context) -> tokio::time::Interval {
+    // An interval of zero would panic.
+    let mut tick = interval(Duration::from_secs(context.settings.sweep_seconds.max(1)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
+async fn sweep_leases(context: &Context) -> Result<(), LedgerError> {
+    for swept in context.ledger.sweep_leases(context.attempt, context.clock).await? {
+        tracing::warn!(
+            request.id = %swept.request,
+            attempt.epoch = %swept.epoch,
+            failure = swept.failure.code(),
+            state = %swept.state,
+            "an attempt was ended: its worker is gone or too slow"
+        );
+    }
+    Ok(())
+}
+
+async fn send_hints(context: &Context) -> Result<(), LedgerError> {
+    let hintable = context.ledger.take_hintable(context.hint_ttl).await?;
+    let mut unsent = 0_usize;
+    for hint in &hintable {
+        // One failure is followed by others, each after seconds: the rest waits for the next round.
+        if unsent > 0 || !publish(context, hint).await {
+            unsent += 1;
+            context.ledger.hint_failed(hint.request).await?;
+        }
+    }
+    if unsent > 0 {
+        tracing::debug!(unsent, "hints wait for the broker");
+    }
+    Ok(())
+}
+
+async fn publish(context: &Context, hint: &Hintable) -> bool {
+    match context.hints.publish(hint.purpose, hint.request, hint.traceparent.as_deref()).await {
+        Ok(()) => true,
+        Err(error) => {
+            // The publisher itself warns, once, when it loses the broker.
+            tracing::debug!(request.id = %hint.request, error = %error, "a hint was not sent");
+            false
+        }
+    }
+}
+
+async fn cancel_stale_uploads(context: &Context) -> Result<(), LedgerError> {
+    let after = Duration::from_secs(context.settings.upload_hours * 3600);
+    let cancelled = context.ledger.cancel_stale_uploads(after).await?;
+    if cancelled > 0 {
+        tracing::info!(cancelled, "requests were cancelled: their uploads never came");
+    }
+    Ok(())
+}
+
+/// A cancelled request whose upload was not complete may have parts, or, where cancelling and completing met, the
+/// whole object. Neither is of use to anybody.
+async fn abort_cancelled_uploads(context: &Context) -> Result<(), Leftover> {
+    for (request, upload) in context.ledger.cancelled_uploads().await? {
+        context.objects.abort_upload(&key::source(request), &UploadId(upload)).await?;
+        context.objects.delete_prefix(&key::request_prefix(request)).await?;
+        context.ledger.upload_aborted(request).await?;
+        tracing::info!(request.id = %request, "the upload of a cancelled request was removed");
+    }
+    Ok(())
+}
+
+async fn abort_expired_uploads(context: &Context) -> Result<(), Leftover> {
+    for expired in context.ledger.expired_uploads().await? {
+        context.objects.abort_upload(&expired.key, &UploadId(expired.upload.clone())).await?;
+        context.ledger.upload_ended(&expired.key, &expired.upload).await?;
+        tracing::info!(key = expired.key, "the upload of an attempt that has ended was aborted");
+    }
+    Ok(())
+}
+
+/// Why something was not removed.
+#[derive(Debug, thiserror::Error)]
+enum Leftover {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+}
+
+/// The one log of a step that failed.
+fn handled<E: Into<anyhow::Error>>(step: &str, result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::warn!(
+            step,
+            error = format!("{:#}", error.into()),
+            "a step of the sweep failed; the next round repeats it"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! `apply`: contiguous SQL steps and checks of a hop.
+
+use std::time::Instant;
+
+use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use uplift_core::{
+    Failure,
+    event::{Event, Stage, StepDone},
+    plan::{Action, Apply, Step},
+};
+
+use crate::{
+    connect::{Server, Use, WORK},
+    failure::{Outcome, Place, excerpt, of_script, script as fails},
+    restore::analyze,
+    script::{self, Watchdog},
+};
+
+/// How many rows of a failed check are shown.
+const ROWS_SHOWN: usize = 5;
+
+/// Runs the plan.
+///
+/// # Errors
+/// The first step that fails; what came before it stays done.
+pub fn run(server: &Server, plan: &Apply) -> Outcome<()> {
+    let events = server.events();
+    let total = plan.steps.len() as u64;
+    for (index, step) in plan.steps.iter().enumerate() {
+        events.progress(Stage::Upgrade, index as u64, total);
+        events.emit(&Event::StepStarted { step: step.id.clone() });
+        let (began, notices) = (Instant::now(), events.notices());
+        let rows = run_step(server, step)?;
+        events.emit(&Event::StepDone(StepDone {
+            step: step.id.clone(),
+            rows,
+            notices: events.notices() - notices,
+            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }));
+    }
+    if plan.steps.iter().any(|step| matches!(step.action, Action::Sql { .. })) {
+        analyze(server, WORK, "upgrade")?;
+    }
+    events.progress(Stage::Upgrade, total, total);
+    Ok(())
+}
+
+/// Each step has a session of its own, which finds the role as the sandbox made it.
+fn run_step(server: &Server, step: &Step) -> Outcome<u64> {
+    server.reset_role(WORK)?;
+    let purpose = match step.action {
+        Action::Sql { .. } => Use::Script,
+        Action::Check { .. } => Use::Ask,
+    };
+    let mut client = server.tenant(WORK, purpose)?;
+    let watchdog = Watchdog::watch(client.cancel_token(), step.timeout_seconds);
+    let outcome = match &step.action {
+        Action::Sql { transaction } => script::run(&mut client, &step.id, &step.script, *transaction),
+        Action::Check { message } => check(&mut client, step, message),
+    };
+    watchdog.judge(&step.id, outcome)
+}
+
+/// Runs a script that is one query, and fails when it finds a row.
+fn check(client: &mut Client, step: &Step, message: &str) -> Outcome<u64> {
+    let file = Some(step.script.file.as_str());
+    let place = |line, text| Place { step: &step.id, file, line, text };
+    let (text, line) =
+        script::only_query(&step.script.text).map_err(|(line, why)| fails(place(line, ""), why))?;
+    // The query begins on the wrapped one's first line, so that lines stay what they are.
+    let query = format!("SELECT * FROM ({text}\n) AS offender LIMIT {}", ROWS_SHOWN + 1);
+    let rows = shown_rows(client, &query).map_err(|error| of_script(place(line, &query), &error))?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let mut failure = fails(place(line, &text), message);
+    if let Failure::ScriptFailed(script) = &mut *failure {
+        let more = if rows.len() > ROWS_SHOWN { "\n…" } else { "" };
+        script.detail = Some(format!("{}{more}", rows[..rows.len().min(ROWS_SHOWN)].join("\n")));
+    }
+    Err(failure)
+}
+
+/// A query's rows as lines, for people.
+fn shown_rows(client: &mut Client, query: &str) -> Result<Vec<String>, postgres::Error> {
+    let line = |row: &SimpleQueryRow| {
+        let columns = row.columns().iter().enumerate();
+        let values =
+            columns.map(|(index, column)| format!("{}={}", column.name(), row.get(index).unwrap_or("NULL")));
+        excerpt(&values.collect::<Vec<_>>().join(", "))
+    };
+    let messages = client.simple_query(query)?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(line(row)),
+        _ => None,
+    });
+    Ok(rows.collect())
+}

@@ -1,0 +1,90 @@
+//! The part of Uplift that runs inside the sandbox and touches customers' bytes: it reads a plan and bytes on
+//! stdin, writes bytes on stdout and events on stderr, and ends with an exit code.
+//!
+//! It opens no connection but the socket of the Postgres beside it, and runs nothing that a dump says but SQL,
+//! as a role that owns nothing but what the dump made. Modules stand in the order in which data meets them.
+
+pub mod events;
+pub mod failure;
+pub mod input;
+pub mod sniff;
+
+pub mod reader;
+mod statement;
+mod token;
+
+pub mod connect;
+mod load;
+
+mod ask;
+mod health;
+mod tables;
+
+pub mod restore;
+
+mod script;
+
+pub mod apply;
+
+pub mod dump;
+mod gz;
+
+pub mod compare;
+pub mod prove;
+
+use std::{fs::File, io, os::fd::AsFd as _, process::ExitCode};
+
+use uplift_core::{
+    event::{Digest, Event},
+    plan::Plan,
+};
+
+use connect::Server;
+use events::Events;
+use failure::{Outcome, exit_code, infrastructure};
+
+/// Does what the plan on stdin says, and ends as the last event says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let events = Events::default();
+    let code = match follow_plan(&events) {
+        Ok((read, wrote)) => {
+            events.emit(&Event::Done { read, wrote });
+            uplift_core::event::exit::DONE
+        }
+        Err(failure) => {
+            let code = exit_code(&failure);
+            events.emit(&Event::Failed { failure: *failure });
+            code
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Returns what was read behind the plan, and what was written.
+fn follow_plan(events: &Events) -> Outcome<(Digest, Digest)> {
+    let stdin = io::stdin();
+    let plan = input::plan(&stdin)?;
+    let server = || Server::from_env(events.clone());
+    Ok(match &plan {
+        Plan::Sniff(plan) => (sniff::run(events, stdin, plan)?, nothing()),
+        Plan::Restore(plan) => (restore::run(&server()?, stdin, plan)?, nothing()),
+        Plan::Apply(plan) => {
+            apply::run(&server()?, plan)?;
+            (nothing(), nothing())
+        }
+        Plan::Dump(plan) => (nothing(), dump::run(&server()?, raw_stdout()?, plan)?),
+        Plan::Prove(plan) => (prove::run(&server()?, stdin, plan)?, nothing()),
+    })
+}
+
+/// Stdout without the buffer that looks for line ends: what goes there is no text.
+fn raw_stdout() -> Outcome<File> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    stdout.map(File::from).map_err(|error| infrastructure("dump", format!("open stdout: {error}")))
+}
+
+/// The digest of no bytes.
+fn nothing() -> Digest {
+    input::Counted::new(io::empty(), 0).digest()
+}

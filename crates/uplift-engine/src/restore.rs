@@ -1,0 +1,103 @@
+//! `restore`: the dump into the database `work`, and the first look at it.
+
+use std::{io::Stdin, sync::atomic::Ordering, time::Instant};
+
+use postgres::Client;
+use uplift_core::{
+    event::{Digest, Event, Finding, Restored, Stage},
+    failure::{Failure, Rejection},
+    plan::Restore,
+};
+
+use crate::{
+    ask,
+    connect::{Server, Use, WORK},
+    failure::{Outcome, ours},
+    input::Ahead,
+    load::load,
+    tables::tables,
+};
+
+/// Runs the plan. Returns what was read.
+///
+/// # Errors
+/// The dump is refused, the database is no product's, or something of ours broke.
+pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
+    let events = server.events();
+    let began = Instant::now();
+    server.create_database(WORK)?;
+    let mut ahead = Ahead::start(stdin, plan.input, plan.max_expanded_bytes);
+    let (shown, total) = (ahead.shown(), plan.input.bytes);
+    let mut client = server.tenant(WORK, Use::Bare)?;
+    let loaded =
+        load(&mut client, &mut ahead, || events.progress(Stage::Restore, shown.load(Ordering::Relaxed), total))?;
+    let read = ahead.finish("restore")?;
+    drop(client);
+    events.info(format!(
+        "restored {} statements and {} rows in {} s",
+        loaded.statements,
+        loaded.rows,
+        began.elapsed().as_secs()
+    ));
+    server.reset_role(WORK)?;
+    analyze(server, WORK, "restore")?;
+
+    let mut client = server.tenant(WORK, Use::Ask)?;
+    events.emit(&Event::Restored(Restored {
+        statements: loaded.statements,
+        rows: loaded.rows,
+        expanded_bytes: loaded.expanded_bytes,
+        database_bytes: database_bytes(&mut client)?,
+        left_out: loaded.left_out,
+    }));
+    let (pack, detected) = ask::detect(&mut client, &plan.packs)?;
+    let version = detected.version.clone();
+    events.emit(&Event::Detected(detected));
+    events.emit(&Event::Tables { tables: tables(&mut client, "restore")? });
+    let invariants = ask::reconcile(&mut client, &pack.reconcile_at(&version))?;
+    events.emit(&Event::Reconciled { invariants });
+    let findings = ask::preflight(&mut client, &pack.preflight)?;
+    for finding in &findings {
+        events.emit(&Event::Preflight(finding.clone()));
+    }
+    fatal(&findings)?;
+    Ok(read)
+}
+
+/// Collects the statistics that the planner needs; nothing else does, with autovacuum off.
+pub(crate) fn analyze(server: &Server, database: &str, stage: &str) -> Outcome<()> {
+    let mut client = server.tenant(database, Use::Bare)?;
+    // The catalogs are not the tenant's, and ANALYZE would say so for each.
+    let statement = "SET client_min_messages = error; ANALYZE";
+    for statement in statement.split("; ") {
+        client.batch_execute(statement).map_err(|error| ours(stage, &error))?;
+    }
+    Ok(())
+}
+
+/// The size of the session's database, in bytes.
+fn database_bytes(client: &mut Client) -> Outcome<u64> {
+    let row = client.query_one("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())", &[]);
+    let bytes: i64 = row.map_err(|error| ours("restore", &error))?.get(0);
+    Ok(bytes.unsigned_abs())
+}
+
+/// Refuses a database with a finding that the upgrade cannot go on with.
+fn fatal(findings: &[Finding]) -> Outcome<()> {
+    let fatal: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.fatal)
+        .map(|finding| {
+            let mend = finding.mend.as_deref().map(|mend| format!(". This mends it: {mend}")).unwrap_or_default();
+            format!("{} ({} rows){mend}", finding.meaning, finding.rows)
+        })
+        .collect();
+    if fatal.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "The database holds what the upgrade cannot go on with. Mend it, and dump again. {}",
+        fatal.join(". ")
+    );
+    Err(Box::new(Failure::InputRejected(Rejection::new(message))))
+}

@@ -1,0 +1,3 @@
+//! uplift-exporter
+
+fn main() {}

@@ -1,0 +1,241 @@
+//! The configuration: one TOML file for all processes of a fleet. Unknown keys are errors.
+//!
+//! Every value can also stand in the environment, which wins over the file: `UPLIFT__LEDGER__URL` is `url` in
+//! section `ledger`. That is where secrets belong.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use secrecy::SecretString;
+use serde::Deserialize;
+use toml::{Table, Value};
+use url::Url;
+
+use crate::{hints::HintsConfig, objects::ObjectsConfig};
+
+/// How an environment variable that overrides the file begins.
+const PREFIX: &str = "UPLIFT__";
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The ledger.
+    pub ledger: LedgerConfig,
+    /// The message broker.
+    pub hints: HintsConfig,
+    /// The object store.
+    pub objects: ObjectsConfig,
+    /// The dispatcher.
+    #[serde(default)]
+    pub dispatcher: DispatcherConfig,
+    /// The worker.
+    #[serde(default)]
+    pub worker: WorkerConfig,
+    /// The exporter.
+    #[serde(default)]
+    pub exporter: ExporterConfig,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// `postgres://user:password@host:port/database`.
+    pub url: SecretString,
+}
+
+/// What the dispatcher needs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DispatcherConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How customers reach it.
+    pub public_url: Url,
+    /// Seconds between two sweeps.
+    pub sweep_seconds: u64,
+    /// Hours after which a request whose upload never came is cancelled.
+    pub upload_hours: u64,
+    /// Minutes for which a link to an object is valid.
+    pub link_minutes: u64,
+    /// The largest dump that is taken, in bytes.
+    pub max_dump_bytes: u64,
+}
+
+/// What a worker needs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// How many requests it takes at once.
+    pub slots: u16,
+    /// Where it answers about its health.
+    pub listen: SocketAddr,
+    /// Memory of one sandbox, in bytes.
+    pub memory_bytes: u64,
+    /// Processors of one sandbox.
+    pub cpus: f64,
+    /// Processes of one container.
+    pub pids: i64,
+    /// Disk of one sandbox, in bytes.
+    pub disk_bytes: u64,
+    /// A dump that is larger than this after decompression is refused, in bytes.
+    pub max_expanded_bytes: u64,
+    /// Minutes that one attempt may take.
+    pub attempt_minutes: u64,
+    /// Seconds that running requests have to finish once the worker is told to stop; then they are handed back.
+    pub grace_seconds: u64,
+    /// Whether tests are proven too, not only production.
+    pub prove_tests: bool,
+    /// Seconds between two looks at the ledger when no hint comes.
+    pub poll_seconds: u64,
+    /// Seconds between two looks for leftovers.
+    pub reap_seconds: u64,
+    /// Docker's unix socket; where unset, `DOCKER_HOST` or `/var/run/docker.sock`.
+    pub docker_socket: Option<PathBuf>,
+    /// What the images' names begin with: `uplift` means `uplift/postgres:15`.
+    pub images: String,
+    /// The fleet's name. Two fleets that share a Docker host need two names: a reaper removes what its own
+    /// ledger does not know.
+    pub fleet: String,
+}
+
+/// What the exporter needs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExporterConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+impl Default for DispatcherConfig {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8080).into(),
+            #[expect(clippy::unwrap_used, reason = "a constant that parses")]
+            public_url: "http://127.0.0.1:8080".parse().unwrap(),
+            sweep_seconds: 2,
+            upload_hours: 24,
+            link_minutes: 60,
+            max_dump_bytes: 1 << 40,
+        }
+    }
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            slots: 1,
+            listen: ([127, 0, 0, 1], 0).into(),
+            memory_bytes: 2 << 30,
+            cpus: 2.0,
+            pids: 512,
+            disk_bytes: 50 << 30,
+            max_expanded_bytes: 200 << 30,
+            attempt_minutes: 240,
+            grace_seconds: 25,
+            prove_tests: false,
+            poll_seconds: 15,
+            reap_seconds: 30,
+            docker_socket: None,
+            images: "uplift".into(),
+            fleet: "uplift".into(),
+        }
+    }
+}
+
+impl Default for ExporterConfig {
+    fn default() -> Self {
+        Self { listen: ([127, 0, 0, 1], 9464).into() }
+    }
+}
+
+impl Config {
+    /// Reads the file and the environment.
+    ///
+    /// # Errors
+    /// The file cannot be read, a key is unknown or a value is of the wrong kind; the message names it.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("read the configuration {}", path.display()))?;
+        Self::parse(&text, std::env::vars()).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// Reads a file's text, with variables of an environment on top.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn parse(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let overrides: BTreeMap<String, String> = environment
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_lowercase(), value)))
+            .collect();
+        if overrides.is_empty() {
+            // Parsed from its text, the file's errors have their line.
+            return Ok(toml::from_str(text)?);
+        }
+        let mut table: Table = toml::from_str(text)?;
+        for (name, value) in overrides {
+            let Some((section, key)) = name.split_once("__") else {
+                bail!(
+                    "{PREFIX}{} names no section and key, as {PREFIX}LEDGER__URL does",
+                    name.to_uppercase()
+                );
+            };
+            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            let section = section.as_table_mut().context("a section is not a table")?;
+            section.insert(key.to_owned(), scalar(&value));
+        }
+        Ok(table.try_into()?)
+    }
+}
+
+/// A number or a truth value where it reads as one, else a text.
+fn scalar(text: &str) -> Value {
+    match toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"))
+    {
+        Some(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::Config;
+
+    const SAMPLE: &str = include_str!("../../../deploy/uplift.toml");
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        Config::parse(text, environment.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+    }
+
+    #[test]
+    fn the_sample_file_is_valid() {
+        parse(SAMPLE, &[]).unwrap();
+    }
+
+    #[test]
+    fn the_environment_wins() {
+        let config = parse(
+            SAMPLE,
+            &[("UPLIFT__LEDGER__URL", "postgres://elsewhere/x"), ("UPLIFT__WORKER__SLOTS", "7")],
+        );
+        let config = config.unwrap();
+        assert_eq!(config.ledger.url.expose_secret(), "postgres://elsewhere/x");
+        assert_eq!(config.worker.slots, 7);
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        let unknown = parse(&SAMPLE.replace("slots =", "slot ="), &[]).unwrap_err();
+        assert!(format!("{unknown:#}").contains("unknown field `slot`"), "{unknown:#}");
+        let unknown = parse(SAMPLE, &[("UPLIFT__WORKER__SLOT", "7")]).unwrap_err();
+        assert!(format!("{unknown:#}").contains("unknown field `slot`"), "{unknown:#}");
+    }
+}

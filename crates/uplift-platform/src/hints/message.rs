@@ -1,0 +1,107 @@
+//! What a hint looks like on the wire, and in a worker's hand.
+
+use std::time::Duration;
+
+use lapin::{
+    Acker, BasicProperties,
+    message::Delivery,
+    options::{BasicAckOptions, BasicNackOptions},
+    types::{AMQPValue, FieldTable, LongString},
+};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use uplift_core::{Purpose, RequestId};
+
+const PERSISTENT: u8 = 2;
+const TRACEPARENT: &str = "traceparent";
+
+/// The body. Nothing but the id: whatever else is true of the request stands in the ledger.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    request: RequestId,
+}
+
+/// A word that `request` may be claimable; any other one may be, too.
+///
+/// Settle it with [`Hint::ack`] once the claim is committed, found or not. A hint that is dropped goes back to the queue.
+#[derive(Debug)]
+pub struct Hint {
+    /// The request that was hinted at.
+    pub request: RequestId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The W3C trace context of the publisher, if it gave one.
+    pub traceparent: Option<String>,
+    acker: Option<Acker>,
+}
+
+impl Hint {
+    /// Takes the hint off the queue. Does nothing where the broker took it back in the meantime.
+    pub async fn ack(mut self) {
+        if let Some(acker) = self.acker.take()
+            && let Err(err) = acker.ack(BasicAckOptions::default()).await
+        {
+            tracing::debug!(%err, request.id = %self.request, "acknowledge a hint; it will come again");
+        }
+    }
+
+    /// Puts the hint back at its place in the queue. Each time counts against the delivery limit.
+    pub async fn requeue(mut self) {
+        if let Some(acker) = self.acker.take() {
+            put_back(acker).await;
+        }
+    }
+
+    /// Reads a delivery; gives it back where it is not a hint.
+    pub(super) fn read(delivery: Delivery, purpose: Purpose) -> Result<Self, (Delivery, serde_json::Error)> {
+        match serde_json::from_slice::<Body>(&delivery.data) {
+            Ok(body) => Ok(Self {
+                request: body.request,
+                purpose,
+                traceparent: traceparent(&delivery.properties),
+                acker: Some(delivery.acker),
+            }),
+            Err(err) => Err((delivery, err)),
+        }
+    }
+}
+
+impl Drop for Hint {
+    fn drop(&mut self) {
+        if let (Some(acker), Ok(runtime)) = (self.acker.take(), Handle::try_current()) {
+            runtime.spawn(put_back(acker));
+        }
+    }
+}
+
+async fn put_back(acker: Acker) {
+    if let Err(err) = acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await {
+        tracing::debug!(%err, "put a hint back; the broker takes it back by itself");
+    }
+}
+
+fn traceparent(properties: &BasicProperties) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
+        AMQPValue::LongString(value) => String::from_utf8(value.as_bytes().to_vec()).ok(),
+        _ => None,
+    }
+}
+
+/// Body and properties of a hint that lives for `ttl`.
+pub(super) fn write(
+    request: RequestId,
+    traceparent: Option<&str>,
+    ttl: Duration,
+) -> Result<(Vec<u8>, BasicProperties), serde_json::Error> {
+    let body = serde_json::to_vec(&Body { request })?;
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_expiration(ttl.as_millis().to_string().into());
+    if let Some(traceparent) = traceparent {
+        let mut headers = FieldTable::default();
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(LongString::from(traceparent)));
+        properties = properties.with_headers(headers);
+    }
+    Ok((body, properties))
+}

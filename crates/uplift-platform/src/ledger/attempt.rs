@@ -1,0 +1,396 @@
+//! What a worker does to a request that it holds: claim, renew, record, settle. Every statement behind the
+//! claim matches on the whole lease; one that touches no row means that the lease is lost.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{PgConnection, Row as _};
+use uplift_core::{
+    Clock, Epoch, Failure, Lease, PackDigest, RequestId, Version, WorkerId,
+    event::{Stage, StepDone},
+    failure::Verdict,
+    lease::LEASE,
+    request::{Delivery, State, StateCode, Transition},
+};
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError, Request, request, transition};
+
+/// A request that was just claimed, and the right to work on it.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The right.
+    pub lease: Lease,
+    /// The request.
+    pub request: Request,
+}
+
+/// What a renewal brings back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The customer wants the request back.
+    pub cancel: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub enum Settlement {
+    /// With a result.
+    Delivered(Delivery),
+    /// Without.
+    Failed(Failure),
+}
+
+/// A step of an attempt, as it is read back.
+#[derive(Clone, Debug)]
+pub struct StepTime {
+    /// The step's id.
+    pub step: String,
+    /// How long it took, in milliseconds; `None` while it runs.
+    pub millis: Option<u64>,
+}
+
+/// What finishing an attempt needs to know of its row.
+pub(super) struct Held {
+    pub(super) request: RequestId,
+    pub(super) epoch: Epoch,
+    pub(super) actor: String,
+}
+
+impl Ledger {
+    /// Takes the best claimable request, if there is one.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn claim(&self, worker: WorkerId, attempt: Duration) -> Result<Option<Claimed>, LedgerError> {
+        let row = sqlx::query("SELECT id, epoch FROM claim_request($1, $2, $3)")
+            .bind(worker.0)
+            .bind(seconds(LEASE))
+            .bind(seconds(attempt))
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let lease = Lease::claimed(RequestId(row.try_get("id")?), Epoch(row.try_get("epoch")?), worker);
+        let request = request::read(&self.pool, lease.request()).await?;
+        Ok(Some(Claimed { lease, request }))
+    }
+
+    /// Renews a lease, and says where the attempt stands.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn renew(
+        &self,
+        lease: &Lease,
+        stage: Stage,
+        progress: Option<(u64, u64)>,
+    ) -> Result<Renewed, LedgerError> {
+        let row = sqlx::query(
+            "UPDATE requests SET lease_until = now() + make_interval(secs => $4), stage = $5,
+                 progress_done = $6, progress_total = $7
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
+             RETURNING cancel_at IS NOT NULL AS cancel",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(f64::from(seconds(LEASE)))
+        .bind(stage.as_str())
+        .bind(progress.map(|(done, _)| done.cast_signed()))
+        .bind(progress.map(|(_, total)| total.cast_signed()))
+        .fetch_optional(&self.pool)
+        .await?;
+        let row = row.ok_or(LedgerError::LeaseLost(lease.request()))?;
+        Ok(Renewed { cancel: row.try_get("cancel")? })
+    }
+
+    /// Records what the restored database turned out to be, pins the pack, and records the database's identity
+    /// where none is known yet. Gives back the identity that is on record.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn detected(
+        &self,
+        lease: &Lease,
+        product: &str,
+        version: &Version,
+        pack: &PackDigest,
+        identity: Option<&str>,
+    ) -> Result<Option<String>, LedgerError> {
+        let row = sqlx::query(
+            "WITH held AS (
+                 UPDATE requests SET product = $4, source_version = $5, pack_digest = $6
+                 WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
+                 RETURNING database_id)
+             UPDATE databases SET identity = coalesce(identity, $7)
+             FROM held WHERE databases.id = held.database_id RETURNING databases.identity",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(product)
+        .bind(version.as_str())
+        .bind(&pack.0)
+        .bind(identity)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.ok_or(LedgerError::LeaseLost(lease.request()))?.try_get("identity")?)
+    }
+
+    /// Pins the source's sha256, which the first full read has computed. Gives back what is on record.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn pin_source(&self, lease: &Lease, sha256: &str) -> Result<String, LedgerError> {
+        let row = sqlx::query(
+            "UPDATE requests SET source_sha256 = coalesce(source_sha256, $4)
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
+             RETURNING source_sha256",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(sha256)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.ok_or(LedgerError::LeaseLost(lease.request()))?.try_get("source_sha256")?)
+    }
+
+    /// Records that a step begins.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn step_started(&self, lease: &Lease, step: &str) -> Result<(), LedgerError> {
+        let inserted = sqlx::query(
+            "INSERT INTO steps (request_id, epoch, step)
+             SELECT id, epoch, $4 FROM requests
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(step)
+        .execute(&self.pool)
+        .await?;
+        touched(lease, inserted.rows_affected())
+    }
+
+    /// Records that a step has ended well.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn step_done(&self, lease: &Lease, done: &StepDone) -> Result<(), LedgerError> {
+        let updated = sqlx::query(
+            "UPDATE steps SET ended_at = now(), rows = $5, notices = $6, millis = $7
+             FROM requests r
+             WHERE r.id = $1 AND r.epoch = $2 AND r.worker_id = $3 AND r.state = 'running'
+               AND request_id = r.id AND steps.epoch = r.epoch AND step = $4",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(&done.step)
+        .bind(done.rows.cast_signed())
+        .bind(done.notices.cast_signed())
+        .bind(done.millis.cast_signed())
+        .execute(&self.pool)
+        .await?;
+        touched(lease, updated.rows_affected())
+    }
+
+    /// The steps of a request's newest attempt, in the order in which they began.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn steps(&self, request: RequestId) -> Result<Vec<StepTime>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT step, millis FROM steps JOIN requests r ON r.id = request_id AND r.epoch = steps.epoch
+             WHERE request_id = $1 ORDER BY steps.started_at, step",
+        )
+        .bind(request.0)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let millis: Option<i64> = row.try_get("millis")?;
+                Ok(StepTime { step: row.try_get("step")?, millis: millis.map(i64::cast_unsigned) })
+            })
+            .collect()
+    }
+
+    /// Records a multipart upload before it is used, so that it can be aborted when its worker is gone.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn upload_begun(&self, lease: &Lease, key: &str, upload: &str) -> Result<(), LedgerError> {
+        let inserted = sqlx::query(
+            "INSERT INTO uploads (request_id, epoch, key, upload_id)
+             SELECT id, epoch, $4, $5 FROM requests
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(key)
+        .bind(upload)
+        .execute(&self.pool)
+        .await?;
+        touched(lease, inserted.rows_affected())
+    }
+
+    /// Forgets a multipart upload that was completed or aborted.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn upload_ended(&self, key: &str, upload: &str) -> Result<(), LedgerError> {
+        sqlx::query("DELETE FROM uploads WHERE key = $1 AND upload_id = $2")
+            .bind(key)
+            .bind(upload)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends an attempt: publishes its result, or decides what becomes of the request. One transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`]: nothing was published. Or the ledger's.
+    pub async fn settle(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement,
+        clock: Clock,
+    ) -> Result<StateCode, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let held = sqlx::query(
+            "SELECT FROM requests WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
+             FOR UPDATE",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .fetch_optional(&mut *tx)
+        .await?;
+        held.ok_or(LedgerError::LeaseLost(lease.request()))?;
+        let held = Held {
+            request: lease.request(),
+            epoch: lease.epoch(),
+            actor: format!("worker {}", lease.worker()),
+        };
+        let state = finish(&mut tx, &held, settlement, clock).await?;
+        tx.commit().await?;
+        Ok(state)
+    }
+
+    /// Which of these attempts hold a lease that has not run out: what a reaper must not touch.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn live(
+        &self,
+        attempts: &[(RequestId, Epoch)],
+    ) -> Result<Vec<(RequestId, Epoch)>, LedgerError> {
+        let (ids, epochs): (Vec<Uuid>, Vec<i32>) =
+            attempts.iter().map(|(request, epoch)| (request.0, epoch.0)).unzip();
+        let rows = sqlx::query(
+            "SELECT r.id, r.epoch FROM requests r JOIN unnest($1::uuid[], $2::int[]) AS a (id, epoch)
+                 ON a.id = r.id AND a.epoch = r.epoch
+             WHERE r.state = 'running' AND r.lease_until > now()",
+        )
+        .bind(ids)
+        .bind(epochs)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((RequestId(row.try_get("id")?), Epoch(row.try_get("epoch")?)))).collect()
+    }
+}
+
+/// Ends the attempt of a request that is running and whose row is locked by the caller's transaction.
+pub(super) async fn finish(
+    connection: &mut PgConnection,
+    held: &Held,
+    settlement: &Settlement,
+    clock: Clock,
+) -> Result<StateCode, LedgerError> {
+    let (transition, state, counted, after) = match settlement {
+        Settlement::Delivered(delivery) => {
+            (Transition::Deliver, State::Delivered(delivery.clone()), false, Duration::ZERO)
+        }
+        Settlement::Failed(failure) => {
+            let earlier = counted_failures(connection, held.request).await?;
+            follow(failure, failure.verdict(&earlier))
+        }
+    };
+    record_end(connection, held, settlement, counted).await?;
+    transition::apply(connection, held.request, StateCode::Running, transition, &state, &held.actor).await?;
+    if transition == Transition::Requeue {
+        sqlx::query("UPDATE requests SET not_before = $2 WHERE id = $1")
+            .bind(held.request.0)
+            .bind(clock.now() + after)
+            .execute(connection)
+            .await?;
+    }
+    Ok(state.code())
+}
+
+/// What a verdict does to the request: the transition, the state, whether the attempt counts, and the wait.
+fn follow(failure: &Failure, verdict: Verdict) -> (Transition, State, bool, Duration) {
+    let failure = failure.clone();
+    match verdict {
+        Verdict::Requeue { after, counts } => (Transition::Requeue, State::Queued, counts, after),
+        Verdict::Reject => (Transition::Reject, State::Rejected { failure }, true, Duration::ZERO),
+        Verdict::Intervene => (Transition::Intervene, State::Intervention { failure }, true, Duration::ZERO),
+        Verdict::Cancel => (Transition::Cancel, State::Cancelled, false, Duration::ZERO),
+    }
+}
+
+async fn counted_failures(
+    connection: &mut PgConnection,
+    request: RequestId,
+) -> Result<Vec<(String, String)>, LedgerError> {
+    let rows = sqlx::query_as(
+        "SELECT outcome, coalesce(place, '') FROM attempts
+         WHERE request_id = $1 AND counted AND outcome IS NOT NULL ORDER BY epoch",
+    )
+    .bind(request.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+async fn record_end(
+    connection: &mut PgConnection,
+    held: &Held,
+    settlement: &Settlement,
+    counted: bool,
+) -> Result<(), LedgerError> {
+    let (outcome, place, failure) = match settlement {
+        Settlement::Delivered(_) => ("delivered", None, None),
+        Settlement::Failed(failure) => {
+            let value: Value =
+                serde_json::to_value(failure).map_err(|error| LedgerError::Unreadable(error.to_string()))?;
+            (failure.code(), Some(failure.place()), Some(value))
+        }
+    };
+    sqlx::query(
+        "UPDATE attempts SET ended_at = now(), outcome = $3, place = $4, failure = $5, counted = $6
+         WHERE request_id = $1 AND epoch = $2",
+    )
+    .bind(held.request.0)
+    .bind(held.epoch.0)
+    .bind(outcome)
+    .bind(place)
+    .bind(failure)
+    .bind(counted)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn touched(lease: &Lease, rows: u64) -> Result<(), LedgerError> {
+    if rows == 0 { Err(LedgerError::LeaseLost(lease.request())) } else { Ok(()) }
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,105 @@
+//! The ledger: the truth about every request.
+//!
+//! Every change of a request's state goes through [`transition`], which also writes the audit; the one
+//! exception is the claim, which is a function in the ledger itself. What an attempt writes takes a
+//! [`uplift_core::Lease`] and matches on all of it.
+
+mod account;
+mod attempt;
+mod log;
+mod pack;
+mod request;
+mod submission;
+mod sweep;
+mod transition;
+mod worker;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use thiserror::Error;
+
+pub use account::{Bearer, IssuedToken, Role};
+pub use attempt::{Claimed, Renewed, Settlement, StepTime};
+pub use log::{LogLine, LogPage};
+pub use pack::PackEntry;
+pub use request::{Filter, Request};
+pub use submission::{Conflict, Source, Submission, Submitted};
+pub use sweep::{ExpiredUpload, Hintable, Swept};
+pub use worker::{WorkerEntry, WorkerState};
+
+/// The ledger, by a pool of connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pool: PgPool,
+}
+
+/// What can go wrong with the ledger.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// A statement matched no row because another worker, or the sweep, holds the request now.
+    #[error("the lease on request {0} is lost")]
+    LeaseLost(uplift_core::RequestId),
+    /// Nothing of that name, or nothing that the caller may see.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The request's state does not allow it, or something that it needs is missing.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The ledger holds something that this program does not understand.
+    #[error("the ledger holds {0}: is this program older than its ledger?")]
+    Unreadable(String),
+    /// The ledger cannot be reached, or refused a statement.
+    #[error("ask the ledger")]
+    Database(#[from] sqlx::Error),
+    /// The ledger's schema could not be brought up to date.
+    #[error("migrate the ledger")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl LedgerError {
+    /// Whether the ledger is out of reach, so that the same may succeed later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Database(
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed,
+            ) => true,
+            // Connection failures, too many connections or no memory, and a server that goes down or comes up.
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
+}
+
+impl Ledger {
+    /// Connects and brings the schema up to date; several processes may do so at once.
+    ///
+    /// # Errors
+    /// The ledger is out of reach, or its schema is newer than this program.
+    pub async fn connect(url: &SecretString) -> Result<Self, LedgerError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect(url.expose_secret())
+            .await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Whether the ledger answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Requests as they are read.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, PgPool, Row as _, postgres::PgRow};
+use uplift_core::{
+    AccountId, DatabaseId, Epoch, PackDigest, Purpose, RequestId, Version, WorkerId,
+    event::Stage,
+    request::{State, StateCode},
+};
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError, transition};
+
+/// A request, whole.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of the ledger, described there")]
+pub struct Request {
+    pub id: RequestId,
+    pub account: AccountId,
+    pub account_name: String,
+    pub database: DatabaseId,
+    pub database_name: String,
+    pub purpose: Purpose,
+    pub target: Version,
+    pub state: State,
+    pub traceparent: Option<String>,
+    pub upload_id: Option<String>,
+    pub source_name: String,
+    pub source_bytes: Option<u64>,
+    pub source_etag: Option<String>,
+    pub source_sha256: Option<String>,
+    pub product: Option<String>,
+    pub source_version: Option<Version>,
+    pub pack: Option<PackDigest>,
+    pub accepted_at: Option<DateTime<Utc>>,
+    pub epoch: Epoch,
+    pub worker: Option<WorkerId>,
+    pub not_before: DateTime<Utc>,
+    pub cancel_at: Option<DateTime<Utc>>,
+    pub stage: Option<Stage>,
+    pub progress: Option<(u64, u64)>,
+    pub log_lines: u64,
+    pub created_at: DateTime<Utc>,
+    pub uploaded_at: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Which requests to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of one account; all where `None`.
+    pub account: Option<AccountId>,
+    /// In one state.
+    pub state: Option<StateCode>,
+    /// Of databases of this name.
+    pub database: Option<String>,
+    /// Older than this request: the last one of the page before.
+    pub before: Option<RequestId>,
+}
+
+/// How many requests a page of a list holds.
+const PAGE: i64 = 100;
+
+/// A request's row and the names that belong to it.
+const SELECT: &str = "SELECT r.*, a.name AS account_name, d.name AS database_name
+     FROM requests r JOIN accounts a ON a.id = r.account_id JOIN databases d ON d.id = r.database_id ";
+
+impl Ledger {
+    /// One request, of the given account where one is given.
+    ///
+    /// # Errors
+    /// No such request in that account.
+    pub async fn request(
+        &self,
+        account: Option<AccountId>,
+        request: RequestId,
+    ) -> Result<Request, LedgerError> {
+        let sql = format!("{SELECT} WHERE r.id = $1 AND ($2::uuid IS NULL OR r.account_id = $2)");
+        sqlx::query_as::<_, Decoded>(sqlx::AssertSqlSafe(sql))
+            .bind(request.0)
+            .bind(account.map(|account| account.0))
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or(LedgerError::NotFound("request"))?
+            .0
+    }
+
+    /// Requests, newest first, at most 100.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn requests(&self, filter: &Filter) -> Result<Vec<Request>, LedgerError> {
+        let sql = format!(
+            "{SELECT} WHERE ($1::uuid IS NULL OR r.account_id = $1) AND ($2::text IS NULL OR r.state = $2)
+               AND ($3::text IS NULL OR d.name = $3) AND ($4::uuid IS NULL OR r.id < $4)
+             ORDER BY r.id DESC LIMIT $5"
+        );
+        sqlx::query_as::<_, Decoded>(sqlx::AssertSqlSafe(sql))
+            .bind(filter.account.map(|account| account.0))
+            .bind(filter.state.map(StateCode::as_str))
+            .bind(filter.database.as_deref())
+            .bind(filter.before.map(|request| request.0))
+            .bind(PAGE)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|decoded| decoded.0)
+            .collect()
+    }
+}
+
+/// Reads one request inside the ledger's own code.
+pub(super) async fn read(pool: &PgPool, request: RequestId) -> Result<Request, LedgerError> {
+    Ledger { pool: pool.clone() }.request(None, request).await
+}
+
+/// A row that may hold what this program does not understand.
+struct Decoded(Result<Request, LedgerError>);
+
+impl<'r> FromRow<'r, PgRow> for Decoded {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self(decode(row)))
+    }
+}
+
+fn decode(row: &PgRow) -> Result<Request, LedgerError> {
+    let code: StateCode = text(row, "state")?;
+    let progress = number(row, "progress_done")?.zip(number(row, "progress_total")?);
+    Ok(Request {
+        id: RequestId(row.try_get("id")?),
+        account: AccountId(row.try_get("account_id")?),
+        account_name: row.try_get("account_name")?,
+        database: DatabaseId(row.try_get("database_id")?),
+        database_name: row.try_get("database_name")?,
+        purpose: text(row, "purpose")?,
+        target: text(row, "target")?,
+        state: transition::state(code, row.try_get::<Option<Value>, _>("outcome")?)?,
+        traceparent: row.try_get("traceparent")?,
+        upload_id: row.try_get("upload_id")?,
+        source_name: row.try_get("source_name")?,
+        source_bytes: number(row, "source_bytes")?,
+        source_etag: row.try_get("source_etag")?,
+        source_sha256: row.try_get("source_sha256")?,
+        product: row.try_get("product")?,
+        source_version: optional(row, "source_version")?,
+        pack: row.try_get::<Option<String>, _>("pack_digest")?.map(PackDigest),
+        accepted_at: row.try_get("accepted_at")?,
+        epoch: Epoch(row.try_get("epoch")?),
+        worker: row.try_get::<Option<Uuid>, _>("worker_id")?.map(WorkerId),
+        not_before: row.try_get("not_before")?,
+        cancel_at: row.try_get("cancel_at")?,
+        stage: optional(row, "stage")?,
+        progress,
+        log_lines: number(row, "log_lines")?.unwrap_or(0),
+        created_at: row.try_get("created_at")?,
+        uploaded_at: row.try_get("uploaded_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+    })
+}
+
+fn text<T: std::str::FromStr<Err = String>>(row: &PgRow, column: &str) -> Result<T, LedgerError> {
+    row.try_get::<String, _>(column)?.parse().map_err(LedgerError::Unreadable)
+}
+
+fn optional<T: std::str::FromStr<Err = String>>(row: &PgRow, column: &str) -> Result<Option<T>, LedgerError> {
+    row.try_get::<Option<String>, _>(column)?
+        .map(|text| text.parse().map_err(LedgerError::Unreadable))
+        .transpose()
+}
+
+fn number(row: &PgRow, column: &str) -> Result<Option<u64>, LedgerError> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(i64::cast_unsigned))
+}

@@ -1,0 +1,279 @@
+//! What customers and operators do to a request: submit, complete the upload, accept, cancel, retry.
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use thiserror::Error;
+use uplift_core::{
+    AccountId, PackDigest, Purpose, RequestId, Version,
+    request::{State, StateCode, Transition},
+};
+use uuid::Uuid;
+
+use super::{Bearer, Ledger, LedgerError, Request, account, request, transition};
+
+/// A new request.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Chosen by the caller, so that the upload can be prepared before the ledger knows of it.
+    pub request: RequestId,
+    /// The customer's name for the database.
+    pub database: String,
+    /// Test or production.
+    pub purpose: Purpose,
+    /// The version to go to.
+    pub target: Version,
+    /// The dump's file name, for people.
+    pub source_name: String,
+    /// The dump's length as announced, in bytes: the upload has to have it.
+    pub source_bytes: u64,
+    /// The same key again gives the same request again.
+    pub idempotency_key: Option<String>,
+    /// The trace that the submission belongs to.
+    pub traceparent: Option<String>,
+    /// The multipart upload that waits for the dump's parts.
+    pub upload_id: String,
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub enum Submitted {
+    /// The request is new.
+    New(Box<Request>),
+    /// The idempotency key was used before, for this request.
+    Known(Box<Request>),
+}
+
+/// Why something cannot be done to a request as it stands.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Conflict {
+    /// Its state does not allow it.
+    #[error("request {request} is {state}: it cannot {wish} now")]
+    State {
+        /// Which.
+        request: RequestId,
+        /// Its state.
+        state: StateCode,
+        /// What was wanted.
+        wish: &'static str,
+    },
+    /// Production without an accepted test.
+    #[error(
+        "there is no accepted test of database `{database}` to {target}: deliver a test, look at it, and \
+         accept it with `uplift accept REQUEST`"
+    )]
+    NoAcceptedTest {
+        /// The customer's name for it.
+        database: String,
+        /// The version asked for.
+        target: Version,
+    },
+    /// The pack that the accepted test ran on was recalled.
+    #[error("the pack {0} of the accepted test was recalled: run and accept a new test")]
+    PackRecalled(PackDigest),
+    /// Only tests are accepted.
+    #[error("request {0} is a production upgrade: only a delivered test can be accepted")]
+    NotATest(RequestId),
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key was used for another submission (request {0}): use a new key")]
+    KeyReused(RequestId),
+}
+
+/// The uploaded dump, as the object store knows it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its length.
+    pub bytes: u64,
+    /// Its ETag, pinned: another one is another object.
+    pub etag: String,
+    /// Its sha256, where the client has told it.
+    pub sha256: Option<String>,
+}
+
+impl Ledger {
+    /// Records a new request that waits for its upload.
+    ///
+    /// # Errors
+    /// A production request without an accepted test, or an idempotency key used for something else.
+    pub async fn submit(&self, bearer: &Bearer, wish: &Submission) -> Result<Submitted, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let database = account::database(&mut tx, bearer.account, &wish.database).await?;
+        let accepted = match wish.purpose {
+            Purpose::Test => None,
+            Purpose::Production => Some(accepted_test(&mut tx, database, wish).await?),
+        };
+        let inserted = sqlx::query(
+            "INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
+                 traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest)
+             VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12)
+             ON CONFLICT (account_id, idempotency_key) DO NOTHING",
+        )
+        .bind(wish.request.0)
+        .bind(bearer.account.0)
+        .bind(database)
+        .bind(wish.purpose.as_str())
+        .bind(wish.target.as_str())
+        .bind(wish.idempotency_key.as_deref())
+        .bind(wish.traceparent.as_deref())
+        .bind(&wish.upload_id)
+        .bind(&wish.source_name)
+        .bind(wish.source_bytes.cast_signed())
+        .bind(accepted.as_ref().map(|(test, _)| test))
+        .bind(accepted.as_ref().map(|(_, pack)| &pack.0))
+        .execute(&mut *tx)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            tx.rollback().await?;
+            return self.known(bearer.account, wish).await;
+        }
+        sqlx::query("INSERT INTO audit (actor, action, request_id) VALUES ($1, 'submit', $2)")
+            .bind(bearer.actor())
+            .bind(wish.request.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Submitted::New(Box::new(request::read(&self.pool, wish.request).await?)))
+    }
+
+    /// The request of an idempotency key that was used before.
+    async fn known(&self, account: AccountId, wish: &Submission) -> Result<Submitted, LedgerError> {
+        let id: Uuid =
+            sqlx::query_scalar("SELECT id FROM requests WHERE account_id = $1 AND idempotency_key = $2")
+                .bind(account.0)
+                .bind(wish.idempotency_key.as_deref())
+                .fetch_one(&self.pool)
+                .await?;
+        let known = self.request(Some(account), RequestId(id)).await?;
+        let same = known.database_name == wish.database
+            && known.purpose == wish.purpose
+            && known.target == wish.target
+            && known.source_bytes == Some(wish.source_bytes);
+        if same { Ok(Submitted::Known(Box::new(known))) } else { Err(Conflict::KeyReused(known.id).into()) }
+    }
+
+    /// The upload is complete: the request may be claimed, and the promise begins. Again for a request that is
+    /// beyond this is no error, so that a client may repeat itself.
+    ///
+    /// # Errors
+    /// The request was cancelled.
+    pub async fn uploaded(
+        &self,
+        request: RequestId,
+        source: &Source,
+        actor: &str,
+    ) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let state = transition::lock(&mut tx, request).await?;
+        if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
+            return Ok(());
+        }
+        transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await?;
+        sqlx::query(
+            "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4,
+                 uploaded_at = now(), not_before = now() WHERE id = $1",
+        )
+        .bind(request.0)
+        .bind(source.bytes.cast_signed())
+        .bind(&source.etag)
+        .bind(source.sha256.as_deref())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The customer accepts a delivered test: production of the same database and target is open.
+    ///
+    /// # Errors
+    /// It is not a delivered test.
+    pub async fn accept(&self, request: RequestId, actor: &str) -> Result<DateTime<Utc>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let state = transition::lock(&mut tx, request).await?;
+        if state != StateCode::Delivered {
+            return Err(Conflict::State { request, state, wish: "be accepted" }.into());
+        }
+        let row = sqlx::query(
+            "WITH accepted AS (
+                 UPDATE requests SET accepted_at = coalesce(accepted_at, now())
+                 WHERE id = $1 AND purpose = 'test' RETURNING id, accepted_at),
+             audited AS (
+                 INSERT INTO audit (actor, action, request_id) SELECT $2, 'accept', id FROM accepted)
+             SELECT accepted_at FROM accepted",
+        )
+        .bind(request.0)
+        .bind(actor)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Conflict::NotATest(request))?;
+        tx.commit().await?;
+        Ok(row.try_get("accepted_at")?)
+    }
+
+    /// Takes a request back. A running one is told to its worker, which ends it within a renewal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn cancel(&self, request: RequestId, actor: &str) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let state = transition::lock(&mut tx, request).await?;
+        if state == StateCode::Running {
+            sqlx::query(
+                "WITH told AS (UPDATE requests SET cancel_at = coalesce(cancel_at, now()) WHERE id = $1)
+                 INSERT INTO audit (actor, action, request_id) VALUES ($2, 'ask_to_cancel', $1)",
+            )
+            .bind(request.0)
+            .bind(actor)
+            .execute(&mut *tx)
+            .await?;
+        } else if state != StateCode::Cancelled {
+            transition::apply(&mut tx, request, state, Transition::Cancel, &State::Cancelled, actor).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Queues a request again whose intervention is over. Its earlier failures are not held against it.
+    ///
+    /// # Errors
+    /// It is not in intervention.
+    pub async fn retry(&self, request: RequestId, actor: &str) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let state = transition::lock(&mut tx, request).await?;
+        transition::apply(&mut tx, request, state, Transition::Retry, &State::Queued, actor).await?;
+        sqlx::query(
+            "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
+             UPDATE requests SET not_before = now() WHERE id = $1",
+        )
+        .bind(request.0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The newest accepted test of the database and target, and the pack that it ran on.
+async fn accepted_test(
+    connection: &mut sqlx::PgConnection,
+    database: Uuid,
+    wish: &Submission,
+) -> Result<(Uuid, PackDigest), LedgerError> {
+    let missing =
+        || Conflict::NoAcceptedTest { database: wish.database.clone(), target: wish.target.clone() };
+    let row = sqlx::query(
+        "SELECT r.id, r.pack_digest, p.recalled_at IS NOT NULL AS recalled
+         FROM requests r JOIN packs p ON p.digest = r.pack_digest
+         WHERE r.database_id = $1 AND r.target = $2 AND r.purpose = 'test' AND r.state = 'delivered'
+           AND r.accepted_at IS NOT NULL
+         ORDER BY r.accepted_at DESC LIMIT 1",
+    )
+    .bind(database)
+    .bind(wish.target.as_str())
+    .fetch_optional(connection)
+    .await?
+    .ok_or_else(missing)?;
+    let pack = PackDigest(row.try_get("pack_digest")?);
+    if row.try_get("recalled")? {
+        return Err(Conflict::PackRecalled(pack).into());
+    }
+    Ok((row.try_get("id")?, pack))
+}

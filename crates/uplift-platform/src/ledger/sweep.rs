@@ -1,0 +1,208 @@
+//! What time does to requests. Every dispatcher sweeps; rows that another one has in hand are passed over.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row as _};
+use uplift_core::{
+    Clock, Epoch, Failure, Purpose, RequestId,
+    request::{State, StateCode, Transition},
+};
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError, Settlement,
+    attempt::{Held, finish},
+    transition,
+};
+
+/// A request whose worker went silent, or took longer than an attempt may.
+#[derive(Clone, Debug)]
+pub struct Swept {
+    /// Which.
+    pub request: RequestId,
+    /// The attempt that ended.
+    pub epoch: Epoch,
+    /// Why.
+    pub failure: Failure,
+    /// What became of the request.
+    pub state: StateCode,
+}
+
+/// A request that a worker may claim and that has no hint outstanding.
+#[derive(Clone, Debug)]
+pub struct Hintable {
+    /// Which.
+    pub request: RequestId,
+    /// Tells the queue.
+    pub purpose: Purpose,
+    /// The trace that the submission belongs to.
+    pub traceparent: Option<String>,
+}
+
+/// A multipart upload that nobody will complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiredUpload {
+    /// The object that it would have made.
+    pub key: String,
+    /// Its id at the object store.
+    pub upload: String,
+}
+
+/// How many rows one sweep takes at once.
+const BATCH: i64 = 100;
+
+impl Ledger {
+    /// Ends the attempts whose lease has run out, and those that took too long.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn sweep_leases(&self, attempt: Duration, clock: Clock) -> Result<Vec<Swept>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let rows = sqlx::query(
+            "SELECT id, epoch, stage, attempt_until < now() AS late FROM requests
+             WHERE state = 'running' AND (lease_until < now() OR attempt_until < now())
+             ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut swept = Vec::with_capacity(rows.len());
+        for row in rows {
+            let place = row.try_get::<Option<String>, _>("stage")?.unwrap_or_else(|| "claim".into());
+            let failure = if row.try_get("late")? {
+                Failure::DeadlinePassed { place, seconds: attempt.as_secs() }
+            } else {
+                Failure::LeaseLost { place }
+            };
+            let held = Held {
+                request: RequestId(row.try_get("id")?),
+                epoch: Epoch(row.try_get("epoch")?),
+                actor: "sweep".into(),
+            };
+            let state = finish(&mut tx, &held, &Settlement::Failed(failure.clone()), clock).await?;
+            swept.push(Swept { request: held.request, epoch: held.epoch, failure, state });
+        }
+        tx.commit().await?;
+        Ok(swept)
+    }
+
+    /// Marks the claimable requests that have no hint outstanding, and gives them back for sending.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn take_hintable(&self, hint_ttl: Duration) -> Result<Vec<Hintable>, LedgerError> {
+        let rows = sqlx::query(
+            "UPDATE requests SET hinted_at = now() WHERE id IN (
+                 SELECT id FROM requests
+                 WHERE state = 'queued' AND not_before <= now()
+                   AND (hinted_at IS NULL OR hinted_at < now() - make_interval(secs => $1))
+                 ORDER BY uploaded_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+             RETURNING id, purpose, traceparent",
+        )
+        .bind(hint_ttl.as_secs_f64())
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let purpose: String = row.try_get("purpose")?;
+                Ok(Hintable {
+                    request: RequestId(row.try_get("id")?),
+                    purpose: purpose.parse().map_err(LedgerError::Unreadable)?,
+                    traceparent: row.try_get("traceparent")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The hint could not be sent: another sweep tries again.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn hint_failed(&self, request: RequestId) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE requests SET hinted_at = NULL WHERE id = $1")
+            .bind(request.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Cancels requests whose upload never came.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn cancel_stale_uploads(&self, after: Duration) -> Result<u64, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let stale: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM requests
+             WHERE state = 'awaiting_upload' AND created_at < now() - make_interval(secs => $1)
+             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(after.as_secs_f64())
+        .bind(BATCH)
+        .fetch_all(&mut *tx)
+        .await?;
+        for id in &stale {
+            cancel(&mut tx, RequestId(*id)).await?;
+        }
+        tx.commit().await?;
+        Ok(stale.len() as u64)
+    }
+
+    /// Uploads that nobody will complete: those of attempts that have ended, and those of cancelled requests.
+    /// They stay on record until [`Ledger::upload_ended`] or [`Ledger::upload_aborted`] says otherwise.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn expired_uploads(&self) -> Result<Vec<ExpiredUpload>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT key, upload_id FROM uploads u JOIN attempts a USING (request_id, epoch)
+             WHERE a.ended_at IS NOT NULL LIMIT $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(ExpiredUpload { key: row.try_get("key")?, upload: row.try_get("upload_id")? }))
+            .collect()
+    }
+
+    /// Customers' uploads of cancelled requests.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn cancelled_uploads(&self) -> Result<Vec<(RequestId, String)>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT id, upload_id FROM requests
+             WHERE state = 'cancelled' AND upload_id IS NOT NULL AND uploaded_at IS NULL LIMIT $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((RequestId(row.try_get("id")?), row.try_get("upload_id")?))).collect()
+    }
+
+    /// A cancelled request's upload was aborted.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn upload_aborted(&self, request: RequestId) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE requests SET upload_id = NULL WHERE id = $1")
+            .bind(request.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn cancel(connection: &mut PgConnection, request: RequestId) -> Result<(), LedgerError> {
+    transition::apply(
+        connection,
+        request,
+        StateCode::AwaitingUpload,
+        Transition::Cancel,
+        &State::Cancelled,
+        "sweep",
+    )
+    .await
+}

@@ -1,0 +1,89 @@
+//! The one place where a request changes its state (claims apart, which the ledger's own function makes).
+
+use serde_json::Value;
+use sqlx::{PgConnection, Row as _};
+use uplift_core::{
+    RequestId,
+    request::{State, StateCode, Transition},
+};
+
+use super::{Conflict, LedgerError};
+
+/// Moves a request whose row is locked by the caller's transaction, and writes the audit.
+///
+/// Leaving `running` clears the lease; entering `queued` clears the hint, so that the sweep sends a new one.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    request: RequestId,
+    from: StateCode,
+    transition: Transition,
+    state: &State,
+    actor: &str,
+) -> Result<(), LedgerError> {
+    if from.after(transition) != Some(state.code()) {
+        return Err(Conflict::State { request, state: from, wish: transition.as_str() }.into());
+    }
+    let outcome = outcome(state)?;
+    sqlx::query(
+        "WITH moved AS (
+             UPDATE requests SET
+                 state = $2, outcome = $3, worker_id = NULL, lease_until = NULL, attempt_until = NULL,
+                 hinted_at = NULL,
+                 finished_at = CASE WHEN $4 THEN now() END,
+                 cancel_at = CASE WHEN $2 = 'queued' THEN cancel_at END
+             WHERE id = $1 RETURNING id, epoch)
+         INSERT INTO audit (actor, action, request_id, detail)
+         SELECT $5, $6, id, jsonb_build_object('epoch', epoch, 'outcome', $3::jsonb) FROM moved",
+    )
+    .bind(request.0)
+    .bind(state.code().as_str())
+    .bind(outcome)
+    .bind(state.code().is_final())
+    .bind(actor)
+    .bind(transition.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks a request's row and tells its state.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    request: RequestId,
+) -> Result<StateCode, LedgerError> {
+    let row = sqlx::query("SELECT state FROM requests WHERE id = $1 FOR UPDATE")
+        .bind(request.0)
+        .fetch_optional(connection)
+        .await?
+        .ok_or(LedgerError::NotFound("request"))?;
+    row.try_get::<String, _>("state")?.parse().map_err(LedgerError::Unreadable)
+}
+
+/// What the column `outcome` holds beside the state's code.
+fn outcome(state: &State) -> Result<Option<Value>, LedgerError> {
+    let value = match state {
+        State::Delivered(delivery) => serde_json::to_value(delivery),
+        State::Intervention { failure } | State::Rejected { failure } => serde_json::to_value(failure),
+        State::AwaitingUpload | State::Queued | State::Running | State::Cancelled => return Ok(None),
+    };
+    value.map(Some).map_err(|error| LedgerError::Unreadable(error.to_string()))
+}
+
+/// The state that a code and an outcome make.
+pub(super) fn state(code: StateCode, outcome: Option<Value>) -> Result<State, LedgerError> {
+    let outcome = outcome.unwrap_or(Value::Null);
+    let unreadable = |error: serde_json::Error| LedgerError::Unreadable(format!("an outcome ({error})"));
+    Ok(match code {
+        StateCode::AwaitingUpload => State::AwaitingUpload,
+        StateCode::Queued => State::Queued,
+        StateCode::Running => State::Running,
+        StateCode::Cancelled => State::Cancelled,
+        StateCode::Delivered => State::Delivered(serde_json::from_value(outcome).map_err(unreadable)?),
+        StateCode::Intervention => {
+            State::Intervention { failure: serde_json::from_value(outcome).map_err(unreadable)? }
+        }
+        StateCode::Rejected => {
+            State::Rejected { failure: serde_json::from_value(outcome).map_err(unreadable)? }
+        }
+    })
+}

@@ -1,0 +1,169 @@
+//! What runs beside Postgres: started, fed, read, and asked how it ended.
+
+use std::{pin::Pin, time::Duration};
+
+use bollard::{
+    Docker,
+    container::{AttachContainerResults, LogOutput},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::{io::AsyncWrite, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    Death, SandboxError,
+    container::{self, Ended},
+    postgres::Watch,
+};
+
+/// How long a job that failed is held against Postgres: a backend that dies ends the job's connection first and
+/// the container a moment later.
+const POSTGRES_MAY_FOLLOW: Duration = Duration::from_secs(1);
+
+/// How long a job may go on after Postgres died before it is killed; one that would connect again and again
+/// never ends by itself.
+const POSTGRES_IS_GONE: Duration = Duration::from_secs(10);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// `uplift-engine`: its plan is the first line of its stdin. It may become `bootstrap`.
+    Engine,
+    /// A pack's own code. It may become `tenant`, and has database `work` in its environment (`PGHOST`, `PGUSER`,
+    /// `PGDATABASE`).
+    Runner {
+        /// Name and tag; it must be on the host.
+        image: String,
+        /// Program and arguments, in place of the image's entrypoint and command.
+        command: Vec<String>,
+    },
+}
+
+/// A job's stdin. Shut it down (`AsyncWriteExt::shutdown`) to end the job's input; dropping it does not.
+pub type Stdin = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// What a job writes, in order for each of its two outputs. Nothing is read ahead: a reader that pauses makes the
+/// job pause. Its end says nothing, for a broken connection looks like one: ask [`Handle::wait`], and the job's
+/// own last word.
+///
+/// Keep reading. Docker gives a container that has ended two seconds to hand over what is still in its pipes, and
+/// then drops it; a job that needs more must not end before its reader has everything.
+pub type OutputStream = Pin<Box<dyn Stream<Item = Result<Output, SandboxError>> + Send>>;
+
+/// A piece of what a job wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To its stdout.
+    Stdout(Bytes),
+    /// To its stderr.
+    Stderr(Bytes),
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code, while Postgres lived (or with 0, whatever happened to Postgres later).
+    Code(i64),
+    /// The kernel killed it, or Postgres, at the memory limit.
+    OutOfMemory,
+    /// It failed because the data directory outgrew its budget.
+    OutOfDisk,
+    /// It failed because Postgres ended for another reason.
+    PostgresDied(Death),
+    /// Somebody removed the container.
+    Vanished,
+}
+
+/// A job that has been started.
+pub struct Running {
+    /// Where its input goes.
+    pub stdin: Stdin,
+    /// Where its output comes from.
+    pub output: OutputStream,
+    /// Asks how it ended, and kills it.
+    pub handle: Handle,
+}
+
+/// Asks how a job ended, and kills it. Dropping it does neither.
+pub struct Handle {
+    docker: Docker,
+    id: String,
+    postgres: Option<Watch>,
+    _guard: Option<AbortOnDropHandle<()>>,
+}
+
+impl Running {
+    pub(crate) fn new(
+        docker: Docker,
+        id: String,
+        attached: AttachContainerResults,
+        postgres: Option<Watch>,
+    ) -> Self {
+        let guard = postgres.clone().map(|postgres| {
+            AbortOnDropHandle::new(tokio::spawn(kill_after_postgres(docker.clone(), id.clone(), postgres)))
+        });
+        Self {
+            stdin: attached.input,
+            output: Box::pin(attached.output.map(output)),
+            handle: Handle { docker, id, postgres, _guard: guard },
+        }
+    }
+}
+
+impl Handle {
+    /// Waits for the job's end; cancel safe, and may be asked again.
+    ///
+    /// # Errors
+    ///
+    /// Docker did not answer for half a minute.
+    pub async fn wait(&self) -> Result<Exit, SandboxError> {
+        Ok(match container::ended(&self.docker, &self.id).await? {
+            Ended::Exited { code: 0, .. } => Exit::Code(0),
+            Ended::Exited { out_of_memory: true, .. } => Exit::OutOfMemory,
+            Ended::Exited { code, .. } => match self.postgres_death().await {
+                None => Exit::Code(code),
+                Some(Death::OutOfDisk) => Exit::OutOfDisk,
+                Some(Death::OutOfMemory) => Exit::OutOfMemory,
+                Some(death) => Exit::PostgresDied(death),
+            },
+            Ended::Vanished => Exit::Vanished,
+        })
+    }
+
+    /// Kills the job. One that has ended is fine.
+    ///
+    /// # Errors
+    ///
+    /// What Docker says.
+    pub async fn kill(&self) -> Result<(), SandboxError> {
+        container::kill(&self.docker, &self.id).await
+    }
+
+    async fn postgres_death(&self) -> Option<Death> {
+        timeout(POSTGRES_MAY_FOLLOW, self.postgres.as_ref()?.death()).await.ok()
+    }
+}
+
+async fn kill_after_postgres(docker: Docker, id: String, postgres: Watch) {
+    let death = postgres.death().await;
+    tokio::time::sleep(POSTGRES_IS_GONE).await;
+    if let Err(error) = container::kill(&docker, &id).await {
+        tracing::warn!(
+            container.id = id,
+            ?death,
+            error = &error as &dyn std::error::Error,
+            "kill a job whose Postgres died"
+        );
+    }
+}
+
+fn output(read: Result<LogOutput, bollard::errors::Error>) -> Result<Output, SandboxError> {
+    match read {
+        Ok(LogOutput::StdOut { message }) => Ok(Output::Stdout(message)),
+        Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
+        // What is left of a frame when the connection ends in its middle.
+        Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => Err(SandboxError::AttachBroke),
+        Err(error) => Err(SandboxError::docker("read a job's output")(error)),
+    }
+}

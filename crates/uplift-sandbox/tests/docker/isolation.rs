@@ -1,0 +1,120 @@
+//! What a job cannot do.
+
+use uplift_sandbox::Exit;
+
+use crate::harness::{Fleet, LIMITS, as_engine, make_work, run, script};
+
+#[tokio::test]
+async fn a_job_has_no_network_no_capability_and_no_writable_root() {
+    let fleet = Fleet::new().await;
+    let (_, sandbox) = fleet.open(LIMITS).await;
+    let ran = run(
+        &sandbox,
+        script(
+            "id -u; ls /sys/class/net; grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t';
+             for file in /x /usr/x /run/postgresql/x /proc/sys/kernel/x; do (echo >$file) || echo no $file; done 2>/dev/null
+             echo kept >/tmp/x && cat /tmp/x; cp /bin/true /tmp/true && /tmp/true || echo no exec",
+        ),
+    )
+    .await;
+    let expected = "7003\nlo\nCapBnd:0000000000000000\nCapEff:0000000000000000\nNoNewPrivs:1\nSeccomp:2\n\
+                    no /x\nno /usr/x\nno /run/postgresql/x\nno /proc/sys/kernel/x\nkept\nno exec\n";
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(String::from).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&ran.stdout), sorted(expected), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_runner_cannot_come_in_as_bootstrap_and_the_engine_can() {
+    let fleet = Fleet::new().await;
+    let (label, sandbox) = fleet.open(LIMITS).await;
+    let tries =
+        "for d in control postgres uplift template1; do psql -X -U bootstrap -d $d -c 'SELECT 1'; done";
+    let ran = run(&sandbox, script(tries)).await;
+    let refused = "Peer authentication failed for user \"bootstrap\"";
+    assert_eq!((ran.stdout.as_str(), ran.stderr.matches(refused).count()), ("", 4), "{ran:?}");
+    assert_eq!(as_engine(&label, &["SELECT session_user"]).trim(), "bootstrap");
+}
+
+#[tokio::test]
+async fn tenant_reaches_its_own_databases_only_and_stays_tenant() {
+    let fleet = Fleet::new().await;
+    let (label, sandbox) = fleet.open(LIMITS).await;
+    make_work(&label);
+    let tries = "for d in control uplift template1; do psql -X -d $d -c 'SELECT 1'; done";
+    let ran = run(&sandbox, script(tries)).await;
+    assert_eq!((ran.stdout.as_str(), ran.stderr.matches("pg_hba.conf rejects").count()), ("", 3), "{ran:?}");
+    let ran =
+        run(&sandbox, script("psql -X -d postgres -c 'CREATE SCHEMA s' -c 'CREATE TABLE public.t ()'")).await;
+    assert_eq!(ran.stderr.matches("permission denied for").count(), 2, "{ran:?}");
+
+    let attempts = [
+        "SET ROLE bootstrap",
+        "SET SESSION AUTHORIZATION bootstrap",
+        "ALTER ROLE tenant SUPERUSER",
+        "CREATE ROLE other",
+        "CREATE DATABASE other",
+        "GRANT bootstrap TO tenant",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "SELECT pg_read_file('pg_hba.conf')",
+        "SELECT lo_import('/etc/passwd')",
+        "ALTER SYSTEM SET port = 1",
+        "CREATE EXTENSION dblink",
+        "CREATE EXTENSION file_fdw",
+        "SET log_min_messages = debug5",
+    ];
+    let commands: String = attempts.iter().map(|attempt| format!(" -c \"{attempt}\"")).collect();
+    let ran = run(&sandbox, script(&format!("psql -X{commands}"))).await;
+    let refusals: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("ERROR:")).collect();
+    assert_eq!((refusals.len(), ran.stdout.as_str()), (attempts.len(), ""), "{ran:?}");
+    for refusal in refusals {
+        assert!(refusal.contains("permission denied") || refusal.contains("must be"), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn tenant_has_what_a_restore_needs() {
+    let fleet = Fleet::new().await;
+    let (label, sandbox) = fleet.open(LIMITS).await;
+    make_work(&label);
+    let ran = run(
+        &sandbox,
+        script(
+            "psql -X -q -At -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION unaccent' -c 'CREATE EXTENSION pg_trgm' \
+             -c 'CREATE TABLE t (name text)' -c 'CREATE INDEX ON t (unaccent(name))' \
+             -c 'CREATE TEMPORARY TABLE u ()' -c 'CREATE SCHEMA s' -c 'SHOW fsync' -c 'SHOW server_encoding'",
+        ),
+    )
+    .await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Code(0), "off\nUTF8\n"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_parallel_hash_join_finds_its_shared_memory() {
+    let fleet = Fleet::new().await;
+    let (label, sandbox) = fleet.open(LIMITS).await;
+    make_work(&label);
+    let ran = run(
+        &sandbox,
+        script(
+            "psql -X -q -At -v ON_ERROR_STOP=1 -c \"CREATE TABLE t AS SELECT i, md5(i::text) m FROM generate_series(1, 400000) i\" \
+             -c 'ANALYZE t' -c \"SET work_mem = '64MB'; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; \
+                 SET enable_mergejoin = off; SELECT count(*) FROM t a JOIN t b USING (i, m)\"",
+        ),
+    )
+    .await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Code(0), "400000\n"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn processes_are_counted() {
+    let fleet = Fleet::new().await;
+    let limits = uplift_sandbox::Limits { pids: 30, ..LIMITS };
+    let (_, sandbox) = fleet.open(limits).await;
+    let ran = run(&sandbox, script("for i in $(seq 60); do sleep 60 & done; kill $(jobs -p)")).await;
+    assert!(ran.stderr.contains("Cannot fork"), "{ran:?}");
+}

@@ -1,0 +1,82 @@
+//! What every part of the worker works with.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use uplift_core::{Clock, WorkerId};
+use uplift_platform::{Config, Ledger, Objects, config::WorkerConfig, ledger::WorkerState};
+use uplift_sandbox::{DockerConfig, Host, Limits};
+
+/// The clients, the settings and the worker's own state.
+pub(crate) struct Context {
+    /// This process, and no other one ever.
+    pub(crate) worker: WorkerId,
+    /// The `[worker]` section.
+    pub(crate) config: WorkerConfig,
+    /// The truth.
+    pub(crate) ledger: Ledger,
+    /// Dumps, results, packs.
+    pub(crate) objects: Objects,
+    /// Where sandboxes are made.
+    pub(crate) host: Host,
+    /// Where the present comes from.
+    pub(crate) clock: Clock,
+    /// How many requests run.
+    pub(crate) busy: AtomicI32,
+    /// It takes no more.
+    pub(crate) draining: AtomicBool,
+}
+
+impl Context {
+    pub(crate) async fn connect(config: &Config) -> Result<Self> {
+        let ledger = Ledger::connect(&config.ledger.url).await.context("connect to the ledger")?;
+        let objects = Objects::new(&config.objects).context("set up the object store's client")?;
+        let docker = DockerConfig {
+            socket: config.worker.docker_socket.clone(),
+            images: config.worker.images.clone(),
+            fleet: config.worker.fleet.clone(),
+        };
+        let host = Host::connect(&docker).await.context("connect to Docker")?;
+        Ok(Self {
+            worker: WorkerId::new(),
+            config: config.worker.clone(),
+            ledger,
+            objects,
+            host,
+            clock: Clock::System,
+            busy: AtomicI32::new(0),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// What one sandbox may use.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            memory_bytes: self.config.memory_bytes,
+            cpus: self.config.cpus,
+            pids: self.config.pids,
+            disk_bytes: self.config.disk_bytes,
+        }
+    }
+
+    /// How long an attempt may take.
+    pub(crate) fn attempt_limit(&self) -> Duration {
+        Duration::from_secs(self.config.attempt_minutes * 60)
+    }
+
+    /// What the worker says of itself.
+    pub(crate) fn state(&self) -> WorkerState {
+        WorkerState {
+            id: self.worker,
+            host: std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: i32::from(self.config.slots),
+            busy: self.busy.load(Ordering::Relaxed),
+            draining: self.draining.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What an attempt learns on its way, for the report.
+
+use std::time::Instant;
+
+use uplift_core::{
+    event::{Detected, Event, Finding, Health, Invariant, Restored, Stage, StepDone, Table},
+    report::{StageTime, StepReport},
+};
+
+/// Everything the engine has said that the report needs.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub source_sha256: Option<String>,
+    pub(crate) restored: Option<Restored>,
+    pub(crate) detected: Option<Detected>,
+    pub(crate) preflight: Vec<Finding>,
+    pub(crate) tables: [Vec<Table>; 2],
+    pub(crate) invariants: [Vec<Invariant>; 2],
+    pub(crate) steps: Vec<StepReport>,
+    pub(crate) health: Health,
+    pub(crate) stages: Vec<StageTime>,
+    entered: Option<(Stage, Instant)>,
+}
+
+impl Facts {
+    /// The attempt enters a stage, or ends the last one.
+    pub(crate) fn enter(&mut self, stage: Option<Stage>) {
+        if let Some((stage, since)) = self.entered.take() {
+            let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.stages.push(StageTime { stage, millis });
+        }
+        self.entered = stage.map(|stage| (stage, Instant::now()));
+    }
+
+    /// Keeps what the report needs of an event.
+    pub(crate) fn learn(&mut self, event: &Event) {
+        let end = usize::from(self.entered.is_some_and(|(stage, _)| stage > Stage::Restore));
+        match event {
+            Event::Restored(restored) => self.restored = Some(restored.clone()),
+            Event::Detected(detected) => self.detected = Some(detected.clone()),
+            Event::Preflight(finding) => self.preflight.push(finding.clone()),
+            Event::Tables { tables } => self.tables[end].clone_from(tables),
+            Event::Reconciled { invariants } => self.invariants[end].clone_from(invariants),
+            Event::StepDone(StepDone { step, rows, notices, millis }) => self.steps.push(StepReport {
+                step: step.clone(),
+                rows: *rows,
+                notices: *notices,
+                millis: *millis,
+            }),
+            Event::Health(health) => self.health = health.clone(),
+            Event::Log { .. }
+            | Event::Progress { .. }
+            | Event::Sniffed(_)
+            | Event::StepStarted { .. }
+            | Event::Failed { .. }
+            | Event::Done { .. } => {}
+        }
+    }
+}

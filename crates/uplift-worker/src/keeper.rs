@@ -1,0 +1,221 @@
+//! Keeps leases, on a thread and a connection of its own, so that nothing which an attempt does can starve a
+//! renewal; and stops an attempt whose lease cannot be kept while there is still time to stop it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{sleep, timeout_at},
+};
+use uplift_core::{
+    Lease, WorkerId,
+    event::Stage,
+    lease::{FENCE_MARGIN, LEASE, RENEWAL},
+};
+use uplift_platform::{Config, Ledger, ledger::LedgerError};
+
+/// How often progress is told, if there is any.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// How long to wait before a renewal that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Why an attempt has to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The lease is lost, or could not be renewed in time. Nothing may be written any more.
+    LeaseLost,
+    /// The customer wants the request back.
+    Cancelled,
+    /// The attempt took longer than it may.
+    DeadlinePassed,
+    /// The worker gives it back, for this reason.
+    Released(String),
+}
+
+/// The thread that renews.
+pub(crate) struct Keeper {
+    hands: mpsc::UnboundedSender<Hold>,
+}
+
+/// A lease that is being kept. Clones are the same lease; it is kept until [`Hold::end`].
+#[derive(Clone)]
+pub(crate) struct Hold(Arc<Shared>);
+
+struct Shared {
+    lease: Lease,
+    /// When the claim was asked for: the lease ends [`LEASE`] later, at the earliest.
+    claimed_at: Instant,
+    limit: Duration,
+    place: Mutex<Place>,
+    moved: Notify,
+    stop: watch::Sender<Option<Stop>>,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    stage: Stage,
+    progress: Option<(u64, u64)>,
+}
+
+impl Keeper {
+    /// Starts the thread, with a connection of its own to the ledger.
+    pub(crate) fn start(config: &Config, worker: WorkerId) -> Result<Self> {
+        let (hands, mut taken) = mpsc::unbounded_channel::<Hold>();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the keeper's runtime")?;
+        let url = config.ledger.url.clone();
+        let keep = move || {
+            runtime.block_on(async move {
+                let mut ledger = None;
+                while let Some(hold) = taken.recv().await {
+                    let ledger = match &ledger {
+                        Some(ledger) => ledger,
+                        None => match Ledger::connect(&url).await {
+                            Ok(connected) => ledger.insert(connected),
+                            Err(error) => {
+                                tracing::error!(worker.id = %worker, %error, "the keeper cannot reach the ledger");
+                                hold.stop(Stop::LeaseLost);
+                                continue;
+                            }
+                        },
+                    };
+                    tokio::spawn(keep(hold, ledger.clone()));
+                }
+            });
+        };
+        std::thread::Builder::new().name("keeper".into()).spawn(keep).context("start the keeper's thread")?;
+        Ok(Self { hands })
+    }
+
+    /// Keeps a lease that was claimed, for as long as one attempt may take.
+    pub(crate) fn hold(&self, lease: Lease, claimed_at: Instant, limit: Duration) -> Hold {
+        let hold = Hold(Arc::new(Shared {
+            lease,
+            claimed_at,
+            limit,
+            place: Mutex::new(Place { stage: Stage::Fetch, progress: None }),
+            moved: Notify::new(),
+            stop: watch::Sender::new(None),
+            ended: watch::Sender::new(false),
+        }));
+        if self.hands.send(hold.clone()).is_err() {
+            hold.stop(Stop::LeaseLost);
+        }
+        hold
+    }
+}
+
+impl Hold {
+    /// The lease.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.0.lease
+    }
+
+    /// The stage that the attempt is in.
+    pub(crate) fn stage(&self) -> Stage {
+        self.place().stage
+    }
+
+    /// The attempt enters a stage; the ledger hears of it at once.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.set(Place { stage, progress: None });
+        self.0.moved.notify_one();
+    }
+
+    /// The attempt is this far in its stage; the ledger hears of it within two seconds.
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        self.set(Place { stage: self.stage(), progress: Some((done, total)) });
+    }
+
+    /// Makes the attempt stop. The first reason counts.
+    pub(crate) fn stop(&self, why: Stop) {
+        self.0.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(why);
+            }
+            first
+        });
+    }
+
+    /// Waits until the attempt has to stop, and says why.
+    pub(crate) async fn stopped(&self) -> Stop {
+        let mut stop = self.0.stop.subscribe();
+        match stop.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or(Stop::LeaseLost),
+            Err(_) => Stop::LeaseLost,
+        }
+    }
+
+    /// The attempt is over: the lease is kept no longer.
+    pub(crate) fn end(&self) {
+        self.0.ended.send_replace(true);
+        self.0.moved.notify_one();
+    }
+
+    /// Whether the lease is still being kept.
+    pub(crate) fn is_live(&self) -> bool {
+        !*self.0.ended.borrow()
+    }
+
+    fn place(&self) -> Place {
+        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, place: Place) {
+        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+}
+
+/// Renews until the attempt ends or has to stop.
+async fn keep(hold: Hold, ledger: Ledger) {
+    let mut renewed_at = hold.0.claimed_at;
+    let mut told = None;
+    while hold.is_live() {
+        if hold.0.claimed_at.elapsed() > hold.0.limit {
+            hold.stop(Stop::DeadlinePassed);
+        }
+        let place = hold.place();
+        if told == Some(place) && renewed_at.elapsed() < RENEWAL {
+            tokio::select! {
+                () = hold.0.moved.notified() => {}
+                () = sleep(PROGRESS) => {}
+            }
+            continue;
+        }
+        let asked_at = Instant::now();
+        let fence = renewed_at + LEASE - FENCE_MARGIN;
+        let renewal = ledger.renew(&hold.0.lease, place.stage, place.progress);
+        match timeout_at(fence.into(), renewal).await {
+            Ok(Ok(renewed)) => {
+                renewed_at = asked_at;
+                told = Some(place);
+                if renewed.cancel {
+                    hold.stop(Stop::Cancelled);
+                }
+            }
+            Ok(Err(LedgerError::LeaseLost(_))) => return lost(&hold, "another worker, or the sweep, has it"),
+            Ok(Err(error)) if Instant::now() < fence => {
+                tracing::warn!(request.id = %hold.0.lease.request(), %error, "renew a lease; trying again");
+                sleep(AGAIN).await;
+            }
+            Ok(Err(_)) | Err(_) => return lost(&hold, "the ledger did not answer in time"),
+        }
+    }
+}
+
+fn lost(hold: &Hold, why: &str) {
+    if hold.is_live() {
+        let lease = &hold.0.lease;
+        tracing::warn!(request.id = %lease.request(), attempt.epoch = %lease.epoch(), why, "lease lost");
+        hold.stop(Stop::LeaseLost);
+    }
+}

@@ -1,0 +1,48 @@
+//! The worker: claim → run → settle, in the order in which the modules stand here.
+//!
+//! It pumps bytes and never looks into them: whatever understands a dump runs in the sandbox. It has no disk and
+//! no state of its own; what it knows of a request stands in the ledger.
+
+mod attempt;
+mod context;
+mod engine;
+mod facts;
+mod health;
+mod keeper;
+mod logbook;
+mod outcome;
+mod packs;
+mod reaper;
+mod report;
+mod slots;
+mod stages;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use uplift_platform::Config;
+
+use crate::context::Context;
+
+/// Works until told to stop, and then until what runs has finished or was handed back.
+///
+/// # Errors
+/// The ledger or Docker cannot be reached at the start.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
+    let context = Arc::new(Context::connect(&config).await?);
+    let keeper = keeper::Keeper::start(&config, context.worker)?;
+    let helpers = CancellationToken::new();
+    let health = tokio::spawn(health::serve(context.clone(), helpers.clone()));
+    let reaper = tokio::spawn(reaper::run(context.clone(), helpers.clone()));
+    tracing::info!(worker.id = %context.worker, slots = context.config.slots, "ready");
+    slots::run(&context, &keeper, config.hints, shutdown).await;
+    helpers.cancel();
+    let (health, _) = tokio::join!(health, reaper);
+    if let Err(error) = context.ledger.goodbye(context.worker).await {
+        tracing::warn!(%error, "say good-bye to the ledger; it will forget this worker by itself");
+    }
+    health??;
+    tracing::info!(worker.id = %context.worker, "stopped");
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! The request's own log, on its way to the ledger in batches.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+use uplift_core::{Clock, event::Level};
+use uplift_platform::{
+    Ledger,
+    ledger::{LedgerError, LogLine},
+};
+
+use crate::keeper::Hold;
+
+/// A batch is written when it is this old or this long.
+const BATCH_AGE: Duration = Duration::from_millis(500);
+const BATCH_LINES: usize = 500;
+
+/// Lines that wait to be written; whoever writes more has to wait, too.
+const QUEUE: usize = 2_000;
+
+/// No line is longer, in bytes.
+const MAX_LINE: usize = 4_000;
+
+/// No attempt says more, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Where an attempt writes what its customer reads.
+pub(crate) struct Logbook {
+    lines: mpsc::Sender<LogLine>,
+    writer: JoinHandle<()>,
+    clock: Clock,
+}
+
+impl Logbook {
+    /// Opens the log of a request that is held.
+    pub(crate) fn open(hold: Hold, ledger: Ledger, clock: Clock) -> Self {
+        let (lines, queue) = mpsc::channel(QUEUE);
+        Self { lines, writer: tokio::spawn(write(hold, ledger, queue, clock)), clock }
+    }
+
+    /// Says a line, or several where the text has line breaks.
+    pub(crate) async fn say(&self, level: Level, text: &str) {
+        for line in text.lines() {
+            let text = clean(line);
+            // The writer ends before its time only when the lease is lost; then nobody may write any more.
+            let _ = self.lines.send(LogLine { at: self.clock.now(), level, text }).await;
+        }
+    }
+
+    /// Says a line for the record.
+    pub(crate) async fn info(&self, text: impl AsRef<str>) {
+        self.say(Level::Info, text.as_ref()).await;
+    }
+
+    /// Writes what is left.
+    pub(crate) async fn close(self) {
+        drop(self.lines);
+        if let Err(error) = self.writer.await {
+            tracing::error!(%error, "write a request's log");
+        }
+    }
+}
+
+/// Without what a terminal would obey or a ledger cannot hold, and not longer than a line may be.
+fn clean(line: &str) -> String {
+    let end = line.floor_char_boundary(MAX_LINE);
+    let mut text: String =
+        line[..end].chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+    if end < line.len() {
+        text.push_str(" … (line cut)");
+    }
+    text
+}
+
+async fn write(hold: Hold, ledger: Ledger, mut queue: mpsc::Receiver<LogLine>, clock: Clock) {
+    let mut left = MAX_BYTES;
+    while let Some(first) = queue.recv().await {
+        let until = Instant::now() + BATCH_AGE;
+        let mut batch = vec![first];
+        while batch.len() < BATCH_LINES
+            && let Ok(Some(line)) = timeout_at(until, queue.recv()).await
+        {
+            batch.push(line);
+        }
+        let wanted = left;
+        batch.retain(|line| {
+            let fits = line.text.len() <= left;
+            left = if fits { left - line.text.len() } else { 0 };
+            fits
+        });
+        if left == 0 && wanted > 0 {
+            let text =
+                format!("the log of this attempt is longer than {MAX_BYTES} bytes: the rest is left out");
+            batch.push(LogLine { at: clock.now(), level: Level::Warning, text });
+        }
+        if !batch.is_empty() && !append(&hold, &ledger, &batch).await {
+            return;
+        }
+    }
+}
+
+/// Writes a batch, however long the ledger takes to come back; `false` once the lease is lost.
+async fn append(hold: &Hold, ledger: &Ledger, batch: &[LogLine]) -> bool {
+    loop {
+        match ledger.append_log(hold.lease(), batch).await {
+            Ok(()) => return true,
+            Err(LedgerError::LeaseLost(_)) => return false,
+            Err(error) => {
+                tracing::warn!(request.id = %hold.lease().request(), %error, "write a request's log; trying again");
+                tokio::select! {
+                    () = sleep(Duration::from_secs(1)) => {}
+                    crate::keeper::Stop::LeaseLost = hold.stopped() => return false,
+                }
+            }
+        }
+    }
+}

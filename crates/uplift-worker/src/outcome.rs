@@ -1,0 +1,85 @@
+//! How the errors of the worker's tools become the failures that the ledger knows.
+
+use uplift_core::Failure;
+use uplift_platform::{ledger::LedgerError, objects::ObjectsError};
+use uplift_sandbox::SandboxError;
+
+use crate::keeper::Stop;
+
+/// Why an attempt does not go on.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It failed, and the ledger is told.
+    Failed(Failure),
+    /// It has to stop.
+    Stopped(Stop),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Stop> for Ended {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+impl From<LedgerError> for Ended {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::LeaseLost(_) => Self::Stopped(Stop::LeaseLost),
+            error => Self::Failed(released("the ledger", &error)),
+        }
+    }
+}
+
+/// A store that is down costs no attempt; an object that is not what it was is nobody's to repair.
+pub(crate) fn of_objects(error: &ObjectsError, place: &str) -> Failure {
+    match error {
+        ObjectsError::Unavailable { .. } | ObjectsError::Denied { .. } => released("the object store", error),
+        ObjectsError::NotFound { .. }
+        | ObjectsError::Changed { .. }
+        | ObjectsError::TooLarge { .. }
+        | ObjectsError::Invalid { .. }
+        | ObjectsError::Misconfigured { .. } => infrastructure(place, error),
+    }
+}
+
+/// As for any object; but a dump that is not what was uploaded is for the customer to send again.
+pub(crate) fn of_source(error: &ObjectsError, place: &str) -> Failure {
+    match error {
+        ObjectsError::Changed { difference, .. } => Failure::rejected(format!(
+            "the dump in the object store is not what was announced ({difference}): upload it again"
+        )),
+        error => of_objects(error, place),
+    }
+}
+
+/// A Docker that is down costs no attempt.
+pub(crate) fn of_sandbox(error: &SandboxError, place: &str) -> Failure {
+    if error.is_unreachable() { released("Docker", error) } else { infrastructure(place, error) }
+}
+
+/// Something of ours broke.
+pub(crate) fn infrastructure(place: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::Infrastructure { place: place.to_owned(), message: chain(error) }
+}
+
+fn released(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::Released { reason: format!("{what} is unavailable: {}", chain(error)) }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

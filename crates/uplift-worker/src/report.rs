@@ -1,0 +1,134 @@
+//! The report of a delivered request: assembled, shown as a page, stored.
+
+use askama::Template;
+use bytes::Bytes;
+use uplift_core::{
+    Failure, Lease, Pack, PackDigest, Purpose, key,
+    pack::Hop,
+    report::{Reconciliation, Report, Sizes, TableChange},
+};
+use uplift_platform::{ledger::Request, objects::Written};
+
+use crate::{
+    context::Context,
+    facts::Facts,
+    outcome::{Ended, infrastructure, of_objects},
+};
+
+/// Where failures of this module happen.
+const PLACE: &str = "settle";
+
+/// What the attempt made, and with what.
+pub(crate) struct Made<'a> {
+    pub(crate) digest: &'a PackDigest,
+    pub(crate) pack: &'a Pack,
+    pub(crate) hops: &'a [Hop],
+    pub(crate) major: u16,
+    pub(crate) written: &'a Written,
+    pub(crate) proven: bool,
+}
+
+/// Puts everything together.
+pub(crate) fn assemble(
+    context: &Context,
+    lease: &Lease,
+    request: &Request,
+    facts: &Facts,
+    made: &Made<'_>,
+) -> Result<Report, Ended> {
+    let (Some(restored), Some(detected)) = (&facts.restored, &facts.detected) else {
+        let message = "the engine has not said what it restored".to_owned();
+        return Err(Failure::Infrastructure { place: PLACE.into(), message }.into());
+    };
+    let path = std::iter::once(detected.version.clone()).chain(made.hops.iter().map(|hop| hop.to.clone()));
+    let [before, after] = &facts.invariants;
+    let [tables_before, tables_after] = &facts.tables;
+    let took: u64 = facts.stages.iter().map(|stage| stage.millis).sum();
+    Ok(Report {
+        request: request.id,
+        epoch: lease.epoch(),
+        database: request.database_name.clone(),
+        purpose: request.purpose,
+        product: detected.product.clone(),
+        source_version: detected.version.clone(),
+        target_version: request.target.clone(),
+        path: path.collect(),
+        pack: made.digest.clone(),
+        source_sha256: facts.source_sha256.clone().unwrap_or_default(),
+        result_sha256: made.written.sha256.clone(),
+        sizes: Sizes {
+            source: request.source_bytes.unwrap_or(0),
+            expanded: restored.expanded_bytes,
+            database: restored.database_bytes,
+            result: made.written.bytes,
+        },
+        postgres_major: made.major,
+        started_at: context.clock.now() - std::time::Duration::from_millis(took),
+        stages: facts.stages.clone(),
+        steps: facts.steps.clone(),
+        tables: TableChange::between(tables_before, tables_after),
+        reconcile: Reconciliation::pair(before, after),
+        preflight: facts.preflight.clone(),
+        health: facts.health.clone(),
+        left_out: restored.left_out.clone(),
+        custom_modules: detected.modules.clone(),
+        test_by_hand: made.pack.test_by_hand().to_vec(),
+        neutralized: request.purpose == Purpose::Test,
+        proven: made.proven,
+    })
+}
+
+/// The report as a page. Everything in it is escaped: names of tables come from the customer's dump.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a Report,
+}
+
+/// Stores the report, for programs and for people.
+pub(crate) async fn store(context: &Context, lease: &Lease, report: &Report) -> Result<(), Ended> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| infrastructure(PLACE, &error))?;
+    let html = Page { report }.render().map_err(|error| infrastructure(PLACE, &error))?;
+    put(context, lease, "report.json", json, "application/json").await?;
+    put(context, lease, "report.html", html.into_bytes(), "text/html; charset=utf-8").await
+}
+
+/// Stores the log as it is up to here.
+pub(crate) async fn store_log(context: &Context, lease: &Lease) -> Result<(), Ended> {
+    let mut text = String::new();
+    let mut line = 0;
+    loop {
+        let page = context.ledger.log_after(lease.request(), line).await?;
+        let Some((last, _)) = page.lines.last() else { break };
+        line = *last;
+        for (_, line) in &page.lines {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+    }
+    put(context, lease, "upgrade.log", text.into_bytes(), "text/plain; charset=utf-8").await
+}
+
+async fn put(
+    context: &Context,
+    lease: &Lease,
+    name: &str,
+    bytes: Vec<u8>,
+    content_type: &str,
+) -> Result<(), Ended> {
+    let key = key::attempt(lease.request(), lease.epoch(), name);
+    let stored = context.objects.put(&key, Bytes::from(bytes), content_type).await;
+    stored.map(drop).map_err(|error| of_objects(&error, PLACE).into())
+}
+
+/// The first label whose value is not the same on both sides, in words.
+pub(crate) fn first_difference(pair: &Reconciliation) -> String {
+    let rows = pair.rows();
+    rows.iter().find(|row| row.before != row.after).map_or_else(
+        || "the rows differ".to_owned(),
+        |row| {
+            let [before, after] = [row.before, row.after].map(|value| value.unwrap_or("nothing"));
+            format!("{}: {before} before, {after} after", row.label)
+        },
+    )
+}

@@ -1,0 +1,411 @@
+//! The way of one attempt: fetch → restore → upgrade → dump → prove → settle.
+
+use bytes::{Bytes, BytesMut};
+use uplift_core::{
+    Failure, Pack, PackDigest, Purpose,
+    event::{Event, Invariant, Level, Sniffed, Stage},
+    failure::ScriptFailure,
+    key,
+    pack::{Compare, Hop},
+    plan::{self, Plan},
+    report::Reconciliation,
+    request::Delivery,
+};
+use uplift_platform::{
+    ledger::{LedgerError, Request},
+    objects::{Expect, Reader, Written},
+};
+use uplift_sandbox::{Label, Sandbox};
+
+use crate::{
+    context::Context,
+    engine::{self, Input, Run},
+    facts::Facts,
+    keeper::Hold,
+    logbook::Logbook,
+    outcome::{Ended, chain, of_objects, of_sandbox, of_source},
+    packs::{self, Packs},
+    report,
+};
+
+/// How much of a dump is looked at before anything else is done: `pg_dump`'s head is some hundred bytes long.
+const HEAD_BYTES: u64 = 1 << 20;
+
+/// Runs one attempt up to the point where only the ledger has to be told.
+pub(crate) async fn run(
+    context: &Context,
+    hold: &Hold,
+    request: &Request,
+    log: &Logbook,
+    label: &Label,
+) -> Result<Delivery, Ended> {
+    let mut attempt = Attempt { context, hold, request, log, facts: Facts::default() };
+    attempt.enter(Stage::Fetch);
+    let packs = packs::load(context, request.pack.as_ref()).await?;
+    let sniffed = attempt.sniff(label).await?;
+    let sandbox = attempt.open(label, &sniffed).await?;
+    attempt.restore(&sandbox, &sniffed, &packs).await?;
+    let (digest, pack, hops) = attempt.choose(packs).await?;
+    attempt.upgrade(&sandbox, &hops).await?;
+    let result = attempt.dump(&sandbox, &pack, sniffed.compression).await?;
+    let proven = request.purpose == Purpose::Production || context.config.prove_tests;
+    if proven {
+        attempt.prove(&sandbox, &result, sniffed.compression).await?;
+    }
+    attempt.publish(&digest, &pack, &hops, sandbox.major(), &result, proven).await
+}
+
+/// An attempt on its way.
+struct Attempt<'a> {
+    context: &'a Context,
+    hold: &'a Hold,
+    request: &'a Request,
+    log: &'a Logbook,
+    facts: Facts,
+}
+
+/// The result, as it lies in the object store.
+struct Stored {
+    name: String,
+    key: String,
+    written: Written,
+}
+
+impl Attempt<'_> {
+    fn enter(&mut self, stage: Stage) {
+        self.facts.enter(Some(stage));
+        self.hold.enter(stage);
+    }
+
+    /// Looks at the dump's first bytes, in a sandbox like everything that looks at them.
+    async fn sniff(&mut self, label: &Label) -> Result<Sniffed, Ended> {
+        let place = "fetch";
+        let head = self.head().await?;
+        let plan =
+            Plan::Sniff(plan::Sniff { head_bytes: head.len() as u64, total_bytes: self.source_bytes() });
+        let limits = self.context.limits();
+        let sandbox = self.context.host.without_postgres(label, &limits).await;
+        let sandbox = sandbox.map_err(|error| of_sandbox(&error, place))?;
+        let mut sniffed = None;
+        let run = Run { place, plan: &plan, input: Input::Bytes(head), output: None };
+        let mut session = engine::start(&sandbox, run).await?;
+        while let Some(event) = session.next().await? {
+            if let Event::Sniffed(found) = event {
+                sniffed = Some(found);
+            }
+        }
+        session.finish().await?;
+        sniffed.ok_or_else(|| broken(place, "the engine did not say what the dump is"))
+    }
+
+    async fn head(&self) -> Result<Bytes, Ended> {
+        let wanted = usize::try_from(HEAD_BYTES.min(self.source_bytes())).unwrap_or(usize::MAX);
+        let mut reader = self.source();
+        let mut head = BytesMut::new();
+        while head.len() < wanted
+            && let Some(chunk) = reader.next().await.map_err(|error| of_source(&error, "fetch"))?
+        {
+            head.extend_from_slice(&chunk);
+        }
+        head.truncate(wanted);
+        Ok(head.freeze())
+    }
+
+    /// Opens a sandbox with the smallest Postgres that understands the dump.
+    async fn open(&mut self, label: &Label, sniffed: &Sniffed) -> Result<Sandbox, Ended> {
+        let host = &self.context.host;
+        let majors = host.majors().await.map_err(|error| of_sandbox(&error, "fetch"))?;
+        let needed = sniffed.server_major.max(sniffed.dump_major);
+        let fitting = match needed {
+            Some(needed) => majors.iter().find(|&&major| major >= needed),
+            None => majors.last(),
+        };
+        let Some(&major) = fitting else {
+            let known: Vec<String> = majors.iter().map(u16::to_string).collect();
+            return Err(Failure::rejected(format!(
+                "the dump comes from PostgreSQL {}, which is newer than what is supported ({}): dump it with \
+                 an older server and pg_dump, or ask us to support it",
+                needed.map_or_else(|| "?".to_owned(), |major| major.to_string()),
+                known.join(", "),
+            ))
+            .into());
+        };
+        let sandbox = host.open(label, major, &self.context.limits()).await;
+        let sandbox = sandbox.map_err(|error| of_sandbox(&error, "fetch"))?;
+        self.log
+            .info(format!("PostgreSQL {major} is ready for a dump of {} bytes", self.source_bytes()))
+            .await;
+        Ok(sandbox)
+    }
+
+    async fn restore(&mut self, sandbox: &Sandbox, sniffed: &Sniffed, packs: &Packs) -> Result<(), Ended> {
+        self.enter(Stage::Restore);
+        let plan = Plan::Restore(plan::Restore {
+            input: plan::Input { bytes: self.source_bytes(), compression: sniffed.compression },
+            max_expanded_bytes: self.context.config.max_expanded_bytes,
+            packs: packs.iter().map(|(_, pack)| pack.probes()).collect(),
+        });
+        let mut reader = self.source();
+        let ran = self.run(sandbox, "restore", &plan, Input::Source(&mut reader), None).await?;
+        // The reader has checked length and hash only if it came to the end; the engine's count says it did.
+        if ran.read.bytes != self.source_bytes() {
+            return Err(broken("restore", "the engine ended before the dump did"));
+        }
+        let pinned = self.context.ledger.pin_source(self.hold.lease(), &ran.read.sha256).await?;
+        if pinned != ran.read.sha256 {
+            let message = "the dump in the object store is not what was announced: upload it again";
+            return Err(Failure::rejected(message).into());
+        }
+        self.facts.source_sha256 = Some(pinned);
+        self.reject_fatal_findings()
+    }
+
+    fn reject_fatal_findings(&self) -> Result<(), Ended> {
+        let Some(finding) = self.facts.preflight.iter().find(|finding| finding.fatal) else { return Ok(()) };
+        let mend = finding.mend.as_ref().map_or(String::new(), |mend| format!("; this mends it: {mend}"));
+        Err(Failure::rejected(format!("{} ({} rows){mend}", finding.meaning, finding.rows)).into())
+    }
+
+    /// The pack that recognised the database, and its way to the target.
+    async fn choose(&mut self, packs: Packs) -> Result<(PackDigest, Pack, Vec<Hop>), Ended> {
+        let detected = self.facts.detected.clone();
+        let detected =
+            detected.ok_or_else(|| broken("restore", "the engine did not say what the product is"))?;
+        let chosen = packs.into_iter().find(|(_, pack)| pack.product() == detected.product);
+        let (digest, pack) = chosen.ok_or_else(|| broken("restore", "the engine named an unknown pack"))?;
+        let identity = self
+            .context
+            .ledger
+            .detected(
+                self.hold.lease(),
+                &detected.product,
+                &detected.version,
+                &digest,
+                detected.identity.as_deref(),
+            )
+            .await?;
+        if identity.is_some() && detected.identity.is_some() && identity != detected.identity {
+            return Err(Failure::ScriptFailed(ScriptFailure {
+                step: "identity".into(),
+                message: format!(
+                    "this dump is of another database than the earlier ones under the name `{}`",
+                    self.request.database_name
+                ),
+                ..ScriptFailure::default()
+            })
+            .into());
+        }
+        let target = &self.request.target;
+        let Some(hops) = pack.path(&detected.version, target) else {
+            return Err(Failure::rejected(no_path(&pack, &detected.version, target)).into());
+        };
+        let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
+        let path = path.join(" → ");
+        self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
+        Ok((digest, pack, hops))
+    }
+
+    async fn upgrade(&mut self, sandbox: &Sandbox, hops: &[Hop]) -> Result<(), Ended> {
+        self.enter(Stage::Upgrade);
+        let steps: Vec<_> = hops.iter().flat_map(|hop| hop.steps.iter().cloned()).collect();
+        if !steps.is_empty() {
+            let plan = Plan::Apply(plan::Apply { steps });
+            self.run(sandbox, "upgrade", &plan, Input::Empty, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn dump(
+        &mut self,
+        sandbox: &Sandbox,
+        pack: &Pack,
+        compression: plan::Compression,
+    ) -> Result<Stored, Ended> {
+        self.enter(Stage::Dump);
+        let plan = Plan::Dump(plan::Dump {
+            compression,
+            neutralize: match self.request.purpose {
+                Purpose::Test => pack.neutralize(),
+                Purpose::Production => Vec::new(),
+            },
+            reconcile: pack.probes().reconcile_at(&self.request.target),
+        });
+        let lease = self.hold.lease();
+        let name = format!("result.{}", compression.suffix());
+        let key = key::attempt(lease.request(), lease.epoch(), &name);
+        let writer = self.context.objects.writer(&key, None).await;
+        let mut writer = writer.map_err(|error| of_objects(&error, "dump"))?;
+        let upload = writer.upload_id().0.clone();
+        self.context.ledger.upload_begun(lease, &key, &upload).await?;
+        let ran = self.run(sandbox, "dump", &plan, Input::Empty, Some(&mut writer)).await;
+        let ended = match ran {
+            Ok(ran) => match writer.finish().await {
+                Ok(written) if written.sha256 == ran.wrote.sha256 => {
+                    Ok(Stored { name, key: key.clone(), written })
+                }
+                Ok(_) => Err(broken("dump", "the result was not stored as the engine wrote it")),
+                Err(error) => Err(of_objects(&error, "dump").into()),
+            },
+            Err(ended) => {
+                if let Err(error) = writer.abort().await {
+                    tracing::warn!(error = chain(&error), "abort an upload; the sweep will");
+                    return Err(ended);
+                }
+                Err(ended)
+            }
+        };
+        self.context.ledger.upload_ended(&key, &upload).await?;
+        ended
+    }
+
+    async fn prove(
+        &mut self,
+        sandbox: &Sandbox,
+        result: &Stored,
+        compression: plan::Compression,
+    ) -> Result<(), Ended> {
+        self.enter(Stage::Prove);
+        let written = &result.written;
+        let plan = Plan::Prove(plan::Prove {
+            input: plan::Input { bytes: written.bytes, compression },
+            max_expanded_bytes: u64::MAX,
+        });
+        let expect = Expect {
+            bytes: written.bytes,
+            etag: Some(written.etag.clone()),
+            sha256: Some(written.sha256.clone()),
+        };
+        let mut reader = self.context.objects.open(&result.key, expect);
+        self.run(sandbox, "prove", &plan, Input::Result(&mut reader), None).await?;
+        Ok(())
+    }
+
+    /// Stores the report and the log beside the result.
+    async fn publish(
+        &mut self,
+        digest: &PackDigest,
+        pack: &Pack,
+        hops: &[Hop],
+        major: u16,
+        result: &Stored,
+        proven: bool,
+    ) -> Result<Delivery, Ended> {
+        self.enter(Stage::Settle);
+        self.facts.enter(None);
+        let made = report::Made { digest, pack, hops, major, written: &result.written, proven };
+        let report = report::assemble(self.context, self.hold.lease(), self.request, &self.facts, &made)?;
+        report::store(self.context, self.hold.lease(), &report).await?;
+        report::store_log(self.context, self.hold.lease()).await?;
+        Ok(Delivery {
+            epoch: self.hold.lease().epoch(),
+            result: result.name.clone(),
+            digest: uplift_core::event::Digest {
+                bytes: result.written.bytes,
+                sha256: result.written.sha256.clone(),
+            },
+        })
+    }
+
+    /// Runs the engine; what it says goes to the customer's log, to the ledger and into the report.
+    async fn run(
+        &mut self,
+        sandbox: &Sandbox,
+        place: &str,
+        plan: &Plan,
+        input: Input<'_>,
+        output: Option<&mut uplift_platform::objects::Writer>,
+    ) -> Result<engine::Ran, Ended> {
+        let mut session = engine::start(sandbox, Run { place, plan, input, output }).await?;
+        let ran = self.listen(&mut session).await;
+        if ran.is_err() {
+            session.kill().await;
+        }
+        ran
+    }
+
+    async fn listen(&mut self, session: &mut engine::Session<'_>) -> Result<engine::Ran, Ended> {
+        while let Some(event) = session.next().await? {
+            self.facts.learn(&event);
+            self.tell(event).await?;
+        }
+        session.finish().await
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), Ended> {
+        let lease = self.hold.lease();
+        match event {
+            Event::Log { level, text } => self.log.say(level, &text).await,
+            Event::Progress { done, total, .. } => self.hold.progress(done, total),
+            Event::StepStarted { step } => {
+                self.log.info(format!("step {step}")).await;
+                told(self.context.ledger.step_started(lease, &step).await)?;
+            }
+            Event::StepDone(done) => {
+                let seconds = std::time::Duration::from_millis(done.millis).as_secs_f64();
+                self.log.info(format!("step {} done: {} rows, {seconds:.1} s", done.step, done.rows)).await;
+                told(self.context.ledger.step_done(lease, &done).await)?;
+            }
+            Event::Preflight(finding) => {
+                let text = format!("{}: {} rows; {}", finding.name, finding.rows, finding.meaning);
+                self.log.say(Level::Warning, &text).await;
+            }
+            Event::Reconciled { invariants } if self.hold.stage() == Stage::Dump => {
+                self.reconcile(&invariants)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An invariant that has to be equal and is not: the upgrade is wrong, whatever else it did.
+    fn reconcile(&self, after: &[Invariant]) -> Result<(), Ended> {
+        for pair in Reconciliation::pair(&self.facts.invariants[0], after) {
+            let both_ran = pair.before.skipped.is_none() && pair.after.skipped.is_none();
+            if pair.before.compare == Compare::Equal && both_ran && !pair.equal {
+                return Err(Failure::ScriptFailed(ScriptFailure {
+                    step: "reconcile".into(),
+                    message: format!("{} differs after the upgrade", pair.before.title),
+                    detail: Some(report::first_difference(&pair)),
+                    ..ScriptFailure::default()
+                })
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Reader {
+        let expect = Expect {
+            bytes: self.source_bytes(),
+            etag: self.request.source_etag.clone(),
+            sha256: self.request.source_sha256.clone(),
+        };
+        self.context.objects.open(&key::source(self.request.id), expect)
+    }
+
+    fn source_bytes(&self) -> u64 {
+        self.request.source_bytes.unwrap_or(0)
+    }
+}
+
+/// What was to be recorded is nice to have; a lost lease is not to be overlooked.
+fn told(recorded: Result<(), LedgerError>) -> Result<(), Ended> {
+    match recorded {
+        Err(error @ LedgerError::LeaseLost(_)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "record a step");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+fn no_path(pack: &Pack, from: &uplift_core::Version, to: &uplift_core::Version) -> String {
+    let supported: Vec<String> = pack.supported().iter().map(|(from, to)| format!("{from} → {to}")).collect();
+    let supported = if supported.is_empty() { "none yet".to_owned() } else { supported.join(", ") };
+    format!("there is no way from {} {from} to {to}; supported upgrades of {0}: {supported}", pack.title())
+}
+
+fn broken(place: &str, message: &str) -> Ended {
+    Failure::Infrastructure { place: place.to_owned(), message: message.to_owned() }.into()
+}

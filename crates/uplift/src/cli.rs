@@ -1,0 +1,370 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uplift_core::{Version, request::StateCode};
+use url::Url;
+use uuid::Uuid;
+
+use crate::exit;
+
+/// Upgrades ERP databases: a dump goes in, an upgraded dump comes out.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = after_help(), arg_required_else_help = true)]
+pub struct Cli {
+    /// Settings that every command shares.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn after_help() -> String {
+    format!(
+        "Environment:\n  \
+         UPLIFT_SERVER     the platform's address\n  \
+         UPLIFT_TOKEN      your token\n  \
+         UPLIFT_OPS_TOKEN  an operator's token, preferred by `uplift ops`\n  \
+         NO_COLOR          no colours\n\n{}\n\n\
+         Example:\n  uplift test --dump shop.sql.gz -t 18.0 --wait --out .",
+        exit::HELP
+    )
+}
+
+/// Settings that every command shares.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The platform's address, such as https://upgrade.example.com
+    #[arg(long, global = true, env = "UPLIFT_SERVER", value_name = "URL", help_heading = "Global options")]
+    pub server: Option<Url>,
+    /// Read the token from this file instead of from UPLIFT_TOKEN
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub token_file: Option<PathBuf>,
+    /// Write JSON to stdout, for programs
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Upgrade a copy of a database to try it out
+    #[command(after_help = "\
+The result is neutralized: it sends no mail, runs no jobs, takes no payments.
+
+Example:
+  uplift test --dump shop.sql.gz -t 18.0 --wait --out .")]
+    Test(Submit),
+    /// Upgrade a database to go on working with
+    #[command(after_help = "\
+Needs a delivered test of the same database and target that you have accepted (`uplift accept`).
+
+Example:
+  uplift production --dump shop.sql.gz -t 18.0 --wait --out .")]
+    Production(Submit),
+    /// Go on with an upload that was interrupted
+    #[command(after_help = "\
+Sends only the parts that are not there yet. The file has to be the one that the upload began with.
+
+Example:
+  uplift resume 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --dump shop.sql.gz")]
+    Resume(Resume),
+    /// Show a request, or list yours
+    #[command(after_help = "\
+Examples:
+  uplift status
+  uplift status --database shop --state delivered
+  uplift status 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Status(Status),
+    /// Show a request's log
+    #[command(after_help = "\
+Example:
+  uplift log -f 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Log(Log),
+    /// Fetch the upgraded dump, or the report
+    #[command(after_help = "\
+The file is checked against its length and sha256 before it gets its name.
+
+Example:
+  uplift download 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --out /var/backups")]
+    Download(Download),
+    /// Take a request back
+    #[command(after_help = "Example:\n  uplift cancel 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Cancel(One),
+    /// Accept a delivered test, so that production may follow
+    #[command(after_help = "Example:\n  uplift accept 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Accept(One),
+    /// For those who run the platform
+    #[command(subcommand)]
+    Ops(Ops),
+}
+
+/// A dump to hand in.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The dump
+    #[arg(long, value_name = "FILE")]
+    pub dump: PathBuf,
+    /// The version to upgrade to
+    #[arg(short, long, value_name = "VERSION")]
+    pub target: Version,
+    /// Your name for the database; its tests and its production share it [default: from the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// What to do after the upload.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// What to do after the upload.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Follow the log until the upgrade has ended, and end with its exit code
+    #[arg(long)]
+    pub wait: bool,
+    /// Once delivered, fetch the upgraded dump and the report into this folder
+    #[arg(long, value_name = "DIR", requires = "wait")]
+    pub out: Option<PathBuf>,
+    /// Overwrite files that are there
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// Stop waiting after this long
+    #[arg(long, value_name = "MINUTES", requires = "wait")]
+    pub timeout: Option<u32>,
+}
+
+/// An upload to go on with.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The request
+    pub request: Uuid,
+    /// The dump that the upload began with
+    #[arg(long, value_name = "FILE")]
+    pub dump: PathBuf,
+    /// What to do after the upload.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One request in detail; without it, your requests are listed
+    #[arg(conflicts_with_all = ["database", "state", "before"])]
+    pub request: Option<Uuid>,
+    /// Which requests to list.
+    #[command(flatten)]
+    pub filter: Filter,
+}
+
+/// Which requests to list.
+#[derive(Debug, Args)]
+pub struct Filter {
+    /// Only those of this database
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(
+        StateCode::ALL.map(StateCode::as_str)
+    ))]
+    pub state: Option<String>,
+    /// Only those older than this request: the next page
+    #[arg(long, value_name = "REQUEST")]
+    pub before: Option<Uuid>,
+}
+
+/// Which log.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The request
+    pub request: Uuid,
+    /// Go on until the upgrade has ended, and end with its exit code; needed with --json
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Stop following after this long
+    #[arg(long, value_name = "MINUTES", requires = "follow")]
+    pub timeout: Option<u32>,
+}
+
+/// What to fetch.
+#[derive(Debug, Args)]
+pub struct Download {
+    /// The request
+    pub request: Uuid,
+    /// Put it into this folder
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Fetch the report instead, for people (HTML) and for programs (JSON)
+    #[arg(long)]
+    pub report: bool,
+    /// Overwrite files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// One request.
+#[derive(Debug, Args)]
+pub struct One {
+    /// The request
+    pub request: Uuid,
+}
+
+/// For those who run the platform.
+#[derive(Debug, Subcommand)]
+pub enum Ops {
+    /// What the platform can upgrade
+    #[command(subcommand)]
+    Packs(Packs),
+    /// List all customers' requests
+    #[command(after_help = "Example:\n  uplift ops requests --state intervention")]
+    Requests(OpsRequests),
+    /// Run a request in intervention again
+    #[command(after_help = "Example:\n  uplift ops retry 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Retry(One),
+    /// List the workers
+    #[command(after_help = "Example:\n  uplift ops workers")]
+    Workers,
+    /// Who may use the platform
+    #[command(subcommand)]
+    Tokens(Tokens),
+}
+
+/// What the platform can upgrade.
+#[derive(Debug, Subcommand)]
+pub enum Packs {
+    /// Check a pack and make it the one that new requests of its product use
+    #[command(after_help = "\
+Hidden files stay out; everything else in the folder goes along.
+
+Example:
+  uplift ops packs push deploy/packs/odoo")]
+    Push {
+        /// The folder that holds pack.toml
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// List the packs
+    #[command(after_help = "Example:\n  uplift ops packs list")]
+    List,
+}
+
+/// Which requests of which customer.
+#[derive(Debug, Args)]
+pub struct OpsRequests {
+    /// Only those of this account
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// The other conditions.
+    #[command(flatten)]
+    pub filter: Filter,
+}
+
+/// Who may use the platform.
+#[derive(Debug, Subcommand)]
+pub enum Tokens {
+    /// Issue a token; its secret is written to stdout and never shown again
+    #[command(after_help = "\
+Example:
+  uplift ops tokens create --account acme --label 'nightly tests' --days 90 > acme.token")]
+    Create(NewToken),
+    /// Make a token invalid, at once and for good
+    #[command(after_help = "Example:\n  uplift ops tokens revoke 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Revoke {
+        /// The token's id, as shown when it was issued
+        #[arg(value_name = "ID")]
+        token: Uuid,
+    },
+}
+
+/// A token to issue.
+#[derive(Debug, Args)]
+pub struct NewToken {
+    /// The account, made where it does not exist
+    #[arg(long, value_name = "NAME")]
+    pub account: String,
+    /// What its bearer may do
+    #[arg(long, value_enum, default_value_t = Role::Customer)]
+    pub role: Role,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub label: String,
+    /// How long it is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+}
+
+/// What the bearer of a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Hand in dumps of its account and fetch results
+    Customer,
+    /// Run the platform
+    Operator,
+}
+
+impl Role {
+    /// The word used in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
+    use crate::exit;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_ends_in_the_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains(exit::HELP), "{help}");
+    }
+
+    /// Every command that does something shows how it is called.
+    #[test]
+    fn every_command_shows_an_example() {
+        fn walk(command: &clap::Command) {
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(walk);
+            } else {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let example = format!("uplift {}", command.get_name());
+                let nested = format!(" {}", command.get_name());
+                assert!(help.contains("Example"), "{example}: {help}");
+                assert!(help.contains(&nested), "{example}: {help}");
+            }
+        }
+        walk(&Cli::command());
+    }
+
+    #[test]
+    fn no_secret_fits_on_the_command_line() {
+        assert!(Cli::try_parse_from(["uplift", "--token", "x", "status"]).is_err());
+    }
+
+    #[test]
+    fn what_needs_waiting_for_needs_the_wait() {
+        let parse = |rest: &[&str]| {
+            let base = ["uplift", "test", "--dump", "shop.sql", "-t", "18.0"];
+            Cli::try_parse_from(base.iter().chain(rest))
+        };
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--wait", "--out", "."]).is_ok());
+        assert!(parse(&["--out", "."]).is_err());
+        assert!(parse(&["--timeout", "5"]).is_err());
+        assert!(Cli::try_parse_from(["uplift", "test", "--dump", "shop.sql", "-t", "new"]).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! The command line: customers hand in dumps and fetch upgraded ones, operators look after the fleet.
+//!
+//! It speaks to the dispatcher's HTTP API and to the links that the dispatcher hands out; it knows neither the
+//! ledger, nor the broker, nor the object store's keys. Start reading at [`cli`], then [`commands`].
+
+pub mod cli;
+mod backoff;
+mod client;
+mod commands;
+mod context;
+mod download;
+pub mod exit;
+pub mod follow;
+mod ops;
+mod pack;
+mod print;
+mod text;
+pub mod upload;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::Cli;
+use context::{Context, Interrupted};
+use exit::Exit;
+
+/// Reads the arguments, does what they say, and tells the caller how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap writes help to stdout and errors to stderr; where neither can be written, nobody reads.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: start the program: {error}");
+            return Exit::Error.into();
+        }
+    };
+    let exit = runtime.block_on(run(cli));
+    // A file that is being read in the background must not hold up the end.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn run(cli: Cli) -> Exit {
+    let interrupted = Interrupted::default();
+    let outcome = tokio::select! {
+        outcome = execute(cli, interrupted.clone()) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("\n{}", interrupted.message());
+            return Exit::Interrupted;
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        let exit = Exit::of(&error);
+        if !exit::reader_is_gone(&error) {
+            eprintln!("error: {}", text::line(&format!("{error:#}")));
+        }
+        exit
+    })
+}
+
+async fn execute(cli: Cli, interrupted: Interrupted) -> anyhow::Result<Exit> {
+    let context = Context::new(&cli, interrupted)?;
+    commands::execute(&context, cli.command).await
+}

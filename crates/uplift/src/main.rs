@@ -1,0 +1,5 @@
+//! uplift
+
+fn main() -> std::process::ExitCode {
+    uplift::main()
+}

@@ -1,0 +1,102 @@
+//! What a person types while developing: `cargo xtask test`, `up`, `down`, `services`, `images`.
+//!
+//! It starts real services on this machine and nothing else: no registry of images is needed, and what it
+//! cannot set up it names, with the command to try by hand.
+
+mod apt;
+mod checks;
+mod daemon;
+mod down;
+mod env;
+mod exec;
+mod http;
+mod images;
+mod interrupt;
+mod layout;
+mod port;
+mod services;
+mod step;
+mod test;
+mod tools;
+mod up;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use layout::Layout;
+use services::Started;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Uplift's tasks for development")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install and start Docker, RabbitMQ, Postgres and Garage, and leave them running
+    Services {
+        /// Write what the tests need to know about them as shell exports
+        #[arg(long, value_name = "FILE")]
+        env: Option<PathBuf>,
+    },
+    /// Start what is missing, build, check, run every test, and stop what this run started
+    Test {
+        /// Leave the services running
+        #[arg(long)]
+        keep: bool,
+        /// Arguments for `cargo nextest run`, such as a test's name
+        #[arg(last = true, value_name = "NEXTEST ARGS")]
+        nextest: Vec<String>,
+    },
+    /// Start the services, a dispatcher, workers and an exporter, and leave them running
+    Up {
+        /// How many workers
+        #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
+        workers: u16,
+        /// Write UPLIFT_SERVER, UPLIFT_TOKEN (a customer's) and UPLIFT_OPS_TOKEN (an operator's) as shell exports
+        #[arg(long, value_name = "FILE")]
+        env: Option<PathBuf>,
+    },
+    /// Stop the fleet, its sandboxes and every service that an earlier command left running
+    Down,
+    /// Build the sandbox's images
+    Images {
+        /// Postgres majors
+        #[arg(default_values_t = test::MAJORS)]
+        majors: Vec<u16>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    interrupt::install()?;
+    let layout = Layout::from_env()?;
+    match cli.task {
+        Task::Services { env } => {
+            let ready = services::ensure(&layout, &mut Started::default())?;
+            if let Some(file) = env {
+                ready.write(&file)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test { keep, nextest } => test::run(&layout, keep, &nextest),
+        Task::Up { workers, env } => up::run(&layout, workers, env.as_deref()).map(|()| ExitCode::SUCCESS),
+        Task::Down => down::run(&layout).map(|()| ExitCode::SUCCESS),
+        Task::Images { majors } => images::build(&majors).map(|()| ExitCode::SUCCESS),
+    }
+}

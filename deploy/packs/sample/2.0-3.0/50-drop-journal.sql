@@ -1,0 +1,3 @@
+-- The checks have found every row of the journal in the ledger.
+DROP FUNCTION partner_balance(integer);
+DROP TABLE journal;
