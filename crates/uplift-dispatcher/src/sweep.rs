@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
-use uplift_core::key;
+use uplift_core::{RequestId, key};
 use uplift_platform::{
-    ledger::{Hintable, LedgerError},
+    ledger::{ExpiredUpload, Hintable, LedgerError},
     objects::{ObjectsError, UploadId},
 };
 
@@ -24,7 +24,8 @@ const FORGET_WORKERS: Duration = Duration::from_secs(600);
 pub(crate) fn start(context: &Arc<Context>) -> TaskTracker {
     let tasks = TaskTracker::new();
     tasks.spawn(watch_requests(Arc::clone(context)));
-    tasks.spawn(tidy_up(Arc::clone(context)));
+    // Whatever tidying up is at can be broken off: the next round, or another dispatcher, does it again.
+    tasks.spawn(context.stopping.clone().run_until_cancelled_owned(tidy_up(Arc::clone(context))));
     tasks.close();
     tasks
 }
@@ -46,10 +47,7 @@ async fn watch_requests(context: Arc<Context>) {
 async fn tidy_up(context: Arc<Context>) {
     let mut tick = ticks(&context);
     loop {
-        tokio::select! {
-            () = context.stopping.cancelled() => return,
-            _ = tick.tick() => {}
-        }
+        tick.tick().await;
         handled("cancel stale uploads", cancel_stale_uploads(&context).await);
         handled("abort cancelled uploads", abort_cancelled_uploads(&context).await);
         handled("abort expired uploads", abort_expired_uploads(&context).await);
@@ -78,6 +76,10 @@ async fn sweep_leases(context: &Context) -> Result<(), LedgerError> {
 }
 
 async fn send_hints(context: &Context) -> Result<(), LedgerError> {
+    if !context.hints.connected() {
+        // Nothing is marked, so that all are sent in the first round that has a broker.
+        return Ok(());
+    }
     let hintable = context.ledger.take_hintable(context.hint_ttl).await?;
     let mut unsent = 0_usize;
     for hint in &hintable {
@@ -113,25 +115,47 @@ async fn cancel_stale_uploads(context: &Context) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// A cancelled request whose upload was not complete may have parts, or, where cancelling and completing met, the
-/// whole object. Neither is of use to anybody.
 async fn abort_cancelled_uploads(context: &Context) -> Result<(), Leftover> {
     for (request, upload) in context.ledger.cancelled_uploads().await? {
-        context.objects.abort_upload(&key::source(request), &UploadId(upload)).await?;
-        context.objects.delete_prefix(&key::request_prefix(request)).await?;
-        context.ledger.upload_aborted(request).await?;
-        tracing::info!(request.id = %request, "the upload of a cancelled request was removed");
+        let removed = remove_source(context, request, &UploadId(upload)).await;
+        passable(removed, &key::source(request))?;
     }
+    Ok(())
+}
+
+/// A cancelled request whose upload was not complete may have parts, or, where cancelling and completing met, the
+/// whole object. Neither is of use to anybody.
+async fn remove_source(context: &Context, request: RequestId, upload: &UploadId) -> Result<(), Leftover> {
+    context.objects.abort_upload(&key::source(request), upload).await?;
+    context.objects.delete_prefix(&key::request_prefix(request)).await?;
+    context.ledger.upload_aborted(request).await?;
+    tracing::info!(request.id = %request, "the upload of a cancelled request was removed");
     Ok(())
 }
 
 async fn abort_expired_uploads(context: &Context) -> Result<(), Leftover> {
     for expired in context.ledger.expired_uploads().await? {
-        context.objects.abort_upload(&expired.key, &UploadId(expired.upload.clone())).await?;
-        context.ledger.upload_ended(&expired.key, &expired.upload).await?;
-        tracing::info!(key = expired.key, "the upload of an attempt that has ended was aborted");
+        passable(abort(context, &expired).await, &expired.key)?;
     }
     Ok(())
+}
+
+async fn abort(context: &Context, expired: &ExpiredUpload) -> Result<(), Leftover> {
+    context.objects.abort_upload(&expired.key, &UploadId(expired.upload.clone())).await?;
+    context.ledger.upload_ended(&expired.key, &expired.upload).await?;
+    tracing::info!(key = expired.key, "the upload of an attempt that has ended was aborted");
+    Ok(())
+}
+
+/// Lets the others have their turn after one that the store refuses; not while the store or the ledger is down.
+fn passable(removed: Result<(), Leftover>, key: &str) -> Result<(), Leftover> {
+    match removed {
+        Err(Leftover::Objects(error)) if !matches!(error, ObjectsError::Unavailable { .. }) => {
+            tracing::warn!(key, error = %error, "an upload could not be removed; the next round tries again");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Why something was not removed.

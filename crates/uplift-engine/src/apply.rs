@@ -27,7 +27,7 @@ pub fn run(server: &Server, plan: &Apply) -> Outcome<()> {
     let events = server.events();
     let total = plan.steps.len() as u64;
     for (index, step) in plan.steps.iter().enumerate() {
-        events.progress(Stage::Upgrade, index as u64, total);
+        events.emit(&Event::Progress { stage: Stage::Upgrade, done: index as u64, total });
         events.emit(&Event::StepStarted { step: step.id.clone() });
         let (began, notices) = (Instant::now(), events.notices());
         let rows = run_step(server, step)?;
@@ -41,7 +41,7 @@ pub fn run(server: &Server, plan: &Apply) -> Outcome<()> {
     if plan.steps.iter().any(|step| matches!(step.action, Action::Sql { .. })) {
         analyze(server, WORK, "upgrade")?;
     }
-    events.progress(Stage::Upgrade, total, total);
+    events.complete(Stage::Upgrade, total);
     Ok(())
 }
 

@@ -27,7 +27,8 @@ pub(crate) fn detect<'a>(client: &mut Client, packs: &'a [Probes]) -> Outcome<(&
         }
         _ => {
             let products: Vec<_> = found.iter().map(|(pack, _)| pack.product.as_str()).collect();
-            let message = format!("more than one pack takes the database for its own: {}", products.join(", "));
+            let message =
+                format!("more than one pack takes the database for its own: {}", products.join(", "));
             Err(infrastructure("detect", message))
         }
     }
@@ -41,8 +42,10 @@ fn recognise(client: &mut Client, pack: &Probes) -> Outcome<Option<Detected>> {
     let Some(version) = one_text(client, "detect", version)? else { return Ok(None) };
     let version = version.trim().parse().map_err(|_| {
         let product = &pack.product;
-        rejected(format!("The database is one of {product}, and says that its version is `{version}`, which is \
-                          none that is supported"))
+        rejected(format!(
+            "The database is one of {product}, and says that its version is `{version}`, which is \
+                          none that is supported"
+        ))
     })?;
     let identity = match identity {
         Some(query) => one_text(client, "detect", query)?,
@@ -109,10 +112,13 @@ fn missing_relation(client: &mut Client, names: &[String]) -> Outcome<Option<Str
 fn rows(client: &mut Client, step: &str, query: &str) -> Outcome<Vec<SimpleQueryRow>> {
     let place = Place { step, file: None, line: 1, text: query };
     let messages = client.simple_query(query).map_err(|error| of_script(place, &error))?;
-    Ok(messages.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    }).collect())
+    Ok(messages
+        .into_iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        })
+        .collect())
 }
 
 fn one_text(client: &mut Client, step: &str, query: &str) -> Outcome<Option<String>> {

@@ -99,7 +99,7 @@ impl Server {
     /// # Errors
     /// The server does not answer.
     pub fn bootstrap(&self) -> Outcome<Client> {
-        self.open(BOOTSTRAP, CONTROL, "")
+        self.open(BOOTSTRAP, CONTROL, "-c client_min_messages=warning")
     }
 
     /// A session of the customer's role.

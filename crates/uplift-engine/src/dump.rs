@@ -84,7 +84,7 @@ fn write_dump(server: &Server, sink: impl Write, compression: Compression, expec
         return Err(infrastructure("dump", format!("pg_dump ended with {status}: {}", lines.join("; "))));
     }
     passed.map_err(fails)?;
-    server.events().progress(Stage::Dump, last, last);
+    server.events().complete(Stage::Dump, last);
     Ok(Digest { bytes: sink.bytes, sha256: format!("{:x}", sink.hash.finalize()) })
 }
 

@@ -50,17 +50,21 @@ impl Events {
         self.emit(&Event::Log { level: Level::Warning, text: text.into() });
     }
 
-    /// How far a stage is. Said now and then; the end is always said.
+    /// How far a stage is. Said now and then; what falls between is not.
     pub fn progress(&self, stage: Stage, done: u64, total: u64) {
         let now = Instant::now();
         if let Ok(mut last) = self.shared.progress.lock() {
-            let quiet = last.is_some_and(|last| now.duration_since(last) < PROGRESS_EVERY);
-            if quiet && done < total {
+            if last.is_some_and(|last| now.duration_since(last) < PROGRESS_EVERY) {
                 return;
             }
             *last = Some(now);
         }
         self.emit(&Event::Progress { stage, done, total });
+    }
+
+    /// A stage is through.
+    pub fn complete(&self, stage: Stage, total: u64) {
+        self.emit(&Event::Progress { stage, done: total, total });
     }
 
     /// How many notices Postgres has raised so far.

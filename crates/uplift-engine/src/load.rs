@@ -13,9 +13,7 @@ use crate::{
     failure::{Outcome, of_dump, rejected, rejected_at},
     input::read_failure,
     reader::{Ending, Item, ReadError, Reader, Statement},
-    statement::{
-        CLEAN_UP, EXTENSIONS, Kind, SETTINGS, Verdict, classify,
-    },
+    statement::{CLEAN_UP, EXTENSIONS, Kind, SETTINGS, Verdict, classify},
 };
 
 /// Statements that define things are sent together, so many or so many bytes at a time: a dump of an ERP holds
@@ -167,7 +165,10 @@ impl<'a> Loader<'a> {
         if self.missing_extensions.is_empty() {
             return String::new();
         }
-        format!("These extensions are not offered here, and were left out: {}", self.missing_extensions.join(", "))
+        format!(
+            "These extensions are not offered here, and were left out: {}",
+            self.missing_extensions.join(", ")
+        )
     }
 
     fn gather(&mut self, text: &str, line: u64) -> Outcome<()> {
@@ -274,8 +275,10 @@ fn unreadable(error: &ReadError) -> Box<Failure> {
 fn truncated(line: u64, inside: Option<&str>) -> Box<Failure> {
     let how = match inside {
         Some(inside) => format!("it ends in the middle of {inside}"),
-        None => "it does not end with the line that pg_dump writes last, `-- PostgreSQL database dump complete`"
-            .to_owned(),
+        None => {
+            "it does not end with the line that pg_dump writes last, `-- PostgreSQL database dump complete`"
+                .to_owned()
+        }
     };
     rejected_at(line, None, format!("The dump is truncated: {how}. Dump again, and upload the whole file"))
 }

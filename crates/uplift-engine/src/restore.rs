@@ -29,10 +29,12 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     let mut ahead = Ahead::start(stdin, plan.input, plan.max_expanded_bytes);
     let (shown, total) = (ahead.shown(), plan.input.bytes);
     let mut client = server.tenant(WORK, Use::Bare)?;
-    let loaded =
-        load(&mut client, &mut ahead, || events.progress(Stage::Restore, shown.load(Ordering::Relaxed), total))?;
+    let loaded = load(&mut client, &mut ahead, || {
+        events.progress(Stage::Restore, shown.load(Ordering::Relaxed), total)
+    })?;
     let read = ahead.finish("restore")?;
     drop(client);
+    events.complete(Stage::Restore, total);
     events.info(format!(
         "restored {} statements and {} rows in {} s",
         loaded.statements,
@@ -88,7 +90,8 @@ fn fatal(findings: &[Finding]) -> Outcome<()> {
         .iter()
         .filter(|finding| finding.fatal)
         .map(|finding| {
-            let mend = finding.mend.as_deref().map(|mend| format!(". This mends it: {mend}")).unwrap_or_default();
+            let mend =
+                finding.mend.as_deref().map(|mend| format!(". This mends it: {mend}")).unwrap_or_default();
             format!("{} ({} rows){mend}", finding.meaning, finding.rows)
         })
         .collect();

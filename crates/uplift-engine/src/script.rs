@@ -16,7 +16,10 @@ use uplift_core::{failure::Failure, plan::Script};
 
 use crate::{
     failure::{Outcome, Place, of_script, script as fails},
-    reader::{Ending, Item, Reader},
+    reader::{
+        Ending, Item, Reader,
+        copy::{Source, source},
+    },
     token::tokens,
 };
 
@@ -61,7 +64,10 @@ impl Run<'_> {
         let mut reader = Reader::new(text.as_bytes().chain(b"\n;\n".as_slice()));
         loop {
             let item = reader.next().map_err(|error| {
-                fails(self.place(error.line().unwrap_or(1), ""), format!("the script cannot be read: {error}"))
+                fails(
+                    self.place(error.line().unwrap_or(1), ""),
+                    format!("the script cannot be read: {error}"),
+                )
             })?;
             match item {
                 Item::Statement(statement) => self.statement(statement.text, statement.line)?,
@@ -74,7 +80,10 @@ impl Run<'_> {
                     return Err(fails(self.place(line, text), message));
                 }
                 Item::End(Ending::Truncated { line, inside: Some(inside) }) => {
-                    return Err(fails(self.place(line, ""), format!("the script ends in the middle of {inside}")));
+                    return Err(fails(
+                        self.place(line, ""),
+                        format!("the script ends in the middle of {inside}"),
+                    ));
                 }
                 // A script has no closing line.
                 Item::End(_) => return Ok(()),
@@ -91,6 +100,9 @@ impl Run<'_> {
             let message = "the step runs in one transaction, so the script must not begin or end one; write \
                            `transaction = false` in pack.toml for a script that must";
             return Err(fails(self.place(line, text), message));
+        }
+        if source(text, true) == Some(Source::None) {
+            return Err(fails(self.place(line, text), "a COPY that writes has nowhere to write to"));
         }
         // What only shows rows touches none, and its rows are nobody's.
         let result = if is(&["select", "show", "explain", "values", "table", "fetch"]) {

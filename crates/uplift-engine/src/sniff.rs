@@ -19,7 +19,10 @@ const HEADER: u64 = 256 * 1024;
 
 /// The first bytes of what is no plain dump, what it is, and what to do.
 const KNOWN: &[(&[u8], &str)] = &[
-    (b"PGDMP", "This is a dump in pg_dump's custom format, which is not taken yet. Dump with `pg_dump --format=plain`"),
+    (
+        b"PGDMP",
+        "This is a dump in pg_dump's custom format, which is not taken yet. Dump with `pg_dump --format=plain`",
+    ),
     (b"PK\x03\x04", "This is a zip file, which is not taken yet. Upload the `dump.sql` that is in it"),
     (b"BZh", "This is packed with bzip2. Unpack it, or pack it with gzip"),
     (b"\xfd7zXZ", "This is packed with xz. Unpack it, or pack it with gzip"),
@@ -37,7 +40,8 @@ const KNOWN: &[(&[u8], &str)] = &[
 
 const NO_DUMP: &str = "This is not a dump that pg_dump wrote: the line `-- PostgreSQL database dump` is not among \
                        its first ones. Dump with `pg_dump --format=plain`";
-const CLUSTER: &str = "This is a dump of a whole cluster, by pg_dumpall. Dump the one database with `pg_dump`";
+const CLUSTER: &str =
+    "This is a dump of a whole cluster, by pg_dumpall. Dump the one database with `pg_dump`";
 
 /// Runs the plan. Returns what was read.
 ///
@@ -73,7 +77,9 @@ fn sniff(head: &[u8], whole: bool) -> Outcome<Sniffed> {
         Err(_) => return Err(rejected(InputError::GzipDamaged.to_string())),
     }
     if text.is_empty() {
-        return Err(rejected("The gzip file is empty inside. Dump again, and upload the file that pg_dump wrote"));
+        return Err(rejected(
+            "The gzip file is empty inside. Dump again, and upload the file that pg_dump wrote",
+        ));
     }
     header(&text, Compression::Gzip)
 }
@@ -139,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_head_that_cuts_the_gzip_file_is_enough() {
-        let noise: Vec<u8> = (0..2_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let scatter = |n: u32| n.wrapping_mul(n).wrapping_mul(2_654_435_761).to_be_bytes()[0];
+        let noise: Vec<u8> = (0..1_000_000).map(scatter).collect();
         let packed = gzip(&[DUMP.as_bytes(), &noise].concat());
         assert!(sniff(&packed[..100_000], false).is_ok());
     }
@@ -156,6 +163,9 @@ mod tests {
         refused(b"-- PostgreSQL database cluster dump\n-- PostgreSQL database dump\n", "pg_dumpall");
         let packed = gzip(DUMP.as_bytes());
         refused(&packed[..packed.len() - 9], "truncated");
-        refused(&[&packed[..20], b"damaged......................"].concat(), "damaged");
+        let mut damaged = packed;
+        let checksum = damaged.len() - 6;
+        damaged[checksum] ^= 1;
+        refused(&damaged, "damaged");
     }
 }

@@ -147,7 +147,7 @@ fn create(mut rest: Tokens<'_>) -> Verdict<'_> {
             let bare = rest.next() == Some(Token::Sign(';'));
             if public && bare { Verdict::LeaveOut(SCHEMA_PUBLIC) } else { Verdict::Run(Kind::Plain) }
         }
-        "or" | "trusted" | "procedural" | "language" if is_plpgsql(all) => Verdict::LeaveOut(LANGUAGES),
+        "or" | "trusted" | "procedural" | "language" if is_plpgsql(&all) => Verdict::LeaveOut(LANGUAGES),
         _ => Verdict::Run(Kind::Plain),
     }
 }
@@ -160,9 +160,9 @@ fn if_not_exists(rest: Tokens<'_>) -> Tokens<'_> {
 }
 
 /// `[OR REPLACE] [TRUSTED] [PROCEDURAL] LANGUAGE plpgsql`, as old dumps have it.
-fn is_plpgsql(rest: Tokens<'_>) -> bool {
+fn is_plpgsql(rest: &Tokens<'_>) -> bool {
     let prelude = ["or", "replace", "trusted", "procedural"];
-    let mut rest = rest.skip_while(|token| prelude.iter().any(|word| token.is(word)));
+    let mut rest = rest.clone().skip_while(|token| prelude.iter().any(|word| token.is(word)));
     rest.next().is_some_and(|token| token.is("language"))
         && rest.next().is_some_and(|token| token.is("plpgsql"))
 }
@@ -211,9 +211,21 @@ fn is_treacherous(value: Token<'_>) -> bool {
     let (Token::Text(name) | Token::Name(name) | Token::Word(name)) = value else { return false };
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let name = name.to_ascii_lowercase();
-    ["big5", "gbk", "gb18030", "johab", "sjis", "shiftjis", "uhc", "mskanji", "windows932", "windows936", "windows949"]
-        .iter()
-        .any(|treacherous| name.starts_with(treacherous))
+    [
+        "big5",
+        "gbk",
+        "gb18030",
+        "johab",
+        "sjis",
+        "shiftjis",
+        "uhc",
+        "mskanji",
+        "windows932",
+        "windows936",
+        "windows949",
+    ]
+    .iter()
+    .any(|treacherous| name.starts_with(treacherous))
         || ["win932", "win936", "win949", "win950", "windows950"].contains(&name.as_str())
 }
 
@@ -281,10 +293,16 @@ mod tests {
                 "COMMENT ON DATABASE odoo IS 'ours';",
             ],
         );
-        holds(Verdict::LeaveOut(SCHEMA_PUBLIC), &["CREATE SCHEMA public;", "CREATE SCHEMA IF NOT EXISTS \"public\";"]);
+        holds(
+            Verdict::LeaveOut(SCHEMA_PUBLIC),
+            &["CREATE SCHEMA public;", "CREATE SCHEMA IF NOT EXISTS \"public\";"],
+        );
         holds(Verdict::LeaveOut(EXTENSION_COMMENTS), &["COMMENT ON EXTENSION pg_trgm IS 'x';"]);
         holds(Verdict::LeaveOut(LANGUAGES), &["CREATE OR REPLACE PROCEDURAL LANGUAGE plpgsql;"]);
-        holds(Verdict::LeaveOut(TABLESPACES), &["SET default_tablespace = fast;", "SET default_tablespace = 'fast';"]);
+        holds(
+            Verdict::LeaveOut(TABLESPACES),
+            &["SET default_tablespace = fast;", "SET default_tablespace = 'fast';"],
+        );
     }
 
     #[test]
@@ -309,14 +327,26 @@ mod tests {
         holds(Verdict::Refuse(WRITES), &["COPY t TO PROGRAM 'id';", "COPY t TO STDOUT;"]);
         holds(Verdict::Refuse(LIBRARY), &["LOAD 'evil';"]);
         holds(Verdict::Refuse(SERVER), &["ALTER SYSTEM SET fsync = on;"]);
-        holds(Verdict::Refuse(CLUSTER), &["CREATE ROLE odoo;", "ALTER ROLE odoo SUPERUSER;", "CREATE USER odoo;"]);
-        holds(Verdict::Refuse(ENCODING), &["SET client_encoding = 'SJIS';", "SET client_encoding TO \"GB18030\";"]);
-        holds(Verdict::Run(Kind::Setting), &["SET client_encoding = 'UTF8';", "SET default_tablespace = '';"]);
+        holds(
+            Verdict::Refuse(CLUSTER),
+            &["CREATE ROLE odoo;", "ALTER ROLE odoo SUPERUSER;", "CREATE USER odoo;"],
+        );
+        holds(
+            Verdict::Refuse(ENCODING),
+            &["SET client_encoding = 'SJIS';", "SET client_encoding TO \"GB18030\";"],
+        );
+        holds(
+            Verdict::Run(Kind::Setting),
+            &["SET client_encoding = 'UTF8';", "SET default_tablespace = '';"],
+        );
     }
 
     #[test]
     fn extensions_are_known_by_name() {
-        holds(Verdict::Run(Kind::Extension("pg_trgm")), &["CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;"]);
+        holds(
+            Verdict::Run(Kind::Extension("pg_trgm")),
+            &["CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;"],
+        );
         holds(Verdict::Run(Kind::Extension("\"uuid-ossp\"")), &["CREATE EXTENSION \"uuid-ossp\";"]);
     }
 }

@@ -22,7 +22,9 @@ impl Token<'_> {
     pub(crate) fn is(&self, name: &str) -> bool {
         match self {
             Self::Word(word) => word.eq_ignore_ascii_case(name),
-            Self::Name(quoted) => quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(name),
+            Self::Name(quoted) => {
+                quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(name)
+            }
             Self::Text(_) | Self::Number(_) | Self::Sign(_) => false,
         }
     }
@@ -122,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_statement_falls_into_its_tokens() {
-        let text = "ALTER /* a /* b */ */ TABLE \"a\"\"b\".t -- c\n SET (x='it''s', y=E'\\'', z=$q$ $ $q$, n=12);";
+        let text =
+            "ALTER /* a /* b */ */ TABLE \"a\"\"b\".t -- c\n SET (x='it''s', y=E'\\'', z=$q$ $ $q$, n=12);";
         let expected = [
             Token::Word("ALTER"),
             Token::Word("TABLE"),

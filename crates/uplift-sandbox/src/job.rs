@@ -8,13 +8,14 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use tokio::{io::AsyncWrite, time::timeout};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Death, SandboxError,
     container::{self, Ended},
     postgres::Watch,
+    stdin::Stdin,
 };
 
 /// How long a job that failed is held against Postgres: a backend that dies ends the job's connection first and
@@ -40,15 +41,13 @@ pub enum Job {
     },
 }
 
-/// A job's stdin. Shut it down (`AsyncWriteExt::shutdown`) to end the job's input; dropping it does not.
-pub type Stdin = Pin<Box<dyn AsyncWrite + Send>>;
-
 /// What a job writes, in order for each of its two outputs. Nothing is read ahead: a reader that pauses makes the
 /// job pause. Its end says nothing, for a broken connection looks like one: ask [`Handle::wait`], and the job's
 /// own last word.
 ///
 /// Keep reading. Docker gives a container that has ended two seconds to hand over what is still in its pipes, and
-/// then drops it; a job that needs more must not end before its reader has everything.
+/// then drops it. A job whose output counts to the last byte ends when its input does, and its reader ends the
+/// input when it has everything.
 pub type OutputStream = Pin<Box<dyn Stream<Item = Result<Output, SandboxError>> + Send>>;
 
 /// A piece of what a job wrote.
@@ -85,12 +84,13 @@ pub struct Running {
     pub handle: Handle,
 }
 
-/// Asks how a job ended, and kills it. Dropping it does neither.
+/// Asks how a job ended, and kills it. Dropping it does neither, but keep it while the job runs: with it goes what
+/// wakes a writer when the job has ended.
 pub struct Handle {
     docker: Docker,
     id: String,
     postgres: Option<Watch>,
-    _guard: Option<AbortOnDropHandle<()>>,
+    _guard: AbortOnDropHandle<()>,
 }
 
 impl Running {
@@ -100,13 +100,13 @@ impl Running {
         attached: AttachContainerResults,
         postgres: Option<Watch>,
     ) -> Self {
-        let guard = postgres.clone().map(|postgres| {
-            AbortOnDropHandle::new(tokio::spawn(kill_after_postgres(docker.clone(), id.clone(), postgres)))
-        });
+        let ended = CancellationToken::new();
+        let input = Stdin::new(attached.input, ended.clone().cancelled_owned());
+        let guard = tokio::spawn(guard(docker.clone(), id.clone(), postgres.clone(), ended));
         Self {
-            stdin: attached.input,
+            stdin: input,
             output: Box::pin(attached.output.map(output)),
-            handle: Handle { docker, id, postgres, _guard: guard },
+            handle: Handle { docker, id, postgres, _guard: AbortOnDropHandle::new(guard) },
         }
     }
 }
@@ -145,16 +145,24 @@ impl Handle {
     }
 }
 
-async fn kill_after_postgres(docker: Docker, id: String, postgres: Watch) {
-    let death = postgres.death().await;
-    tokio::time::sleep(POSTGRES_IS_GONE).await;
-    if let Err(error) = container::kill(&docker, &id).await {
-        tracing::warn!(
-            container.id = id,
-            ?death,
-            error = &error as &dyn std::error::Error,
-            "kill a job whose Postgres died"
-        );
+/// Says when the job has ended, and kills it when Postgres is gone.
+async fn guard(docker: Docker, id: String, postgres: Option<Watch>, ended: CancellationToken) {
+    let lonely = async {
+        match postgres {
+            Some(postgres) => postgres.death().await,
+            None => std::future::pending().await,
+        };
+        sleep(POSTGRES_IS_GONE).await;
+        if let Err(error) = container::kill(&docker, &id).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(container.id = id, error, "kill a job whose Postgres died");
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        // An error means that nobody can tell, in which case `Handle::wait` says so.
+        _ = container::ended(&docker, &id) => ended.cancel(),
+        () = lonely => {}
     }
 }
 

@@ -20,12 +20,14 @@ mod label;
 mod limits;
 mod postgres;
 mod sandbox;
+mod stdin;
 
 pub use config::DockerConfig;
 pub use error::SandboxError;
 pub use host::Host;
-pub use job::{Exit, Handle, Job, Output, OutputStream, Running, Stdin};
+pub use job::{Exit, Handle, Job, Output, OutputStream, Running};
 pub use label::Label;
 pub use limits::Limits;
 pub use postgres::Death;
 pub use sandbox::Sandbox;
+pub use stdin::Stdin;

@@ -1,6 +1,10 @@
 //! The Postgres container: started, seen to accept, and watched until its end.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    time::Duration,
+};
 
 use bollard::{
     Docker,
@@ -8,7 +12,6 @@ use bollard::{
     models::{Mount, MountType, VolumeCreateRequest},
 };
 use futures_util::StreamExt as _;
-use std::collections::HashMap;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -48,6 +51,18 @@ pub enum Death {
         /// What the last question met.
         why: String,
     },
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory => f.write_str("it ran out of memory"),
+            Self::OutOfDisk => f.write_str("its data directory outgrew the disk budget"),
+            Self::Exited { code, said } => write!(f, "it ended with code {code}, and said last: {said}"),
+            Self::Vanished => f.write_str("its container was removed"),
+            Self::Unknown { why } => write!(f, "Docker does not say what became of it: {why}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -103,7 +118,7 @@ impl Postgres {
 async fn accepting(mut state: watch::Receiver<State>) -> Result<(), SandboxError> {
     let why = match timeout(START, state.wait_for(|state| !matches!(state, State::Starting))).await {
         Ok(Ok(state)) => match &*state {
-            State::Dead(death) => format!("{death:?}"),
+            State::Dead(death) => death.to_string(),
             State::Starting | State::Accepting => return Ok(()),
         },
         Ok(Err(_)) => "nobody watches it".to_owned(),

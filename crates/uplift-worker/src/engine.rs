@@ -117,7 +117,11 @@ impl Session<'_> {
     /// The end of a run whose events were all taken. The engine waits for the end of its input before it ends, so
     /// that nothing it said gets lost.
     pub(crate) async fn finish(&mut self) -> Result<Ran, Ended> {
-        self.feeding = None;
+        let heard = self.said.done.is_some() && self.said.failed.is_none();
+        if let Some(feeding) = self.feeding.take().filter(|_| heard) {
+            // Everything was read; the feeding has only not been asked yet whether it is through.
+            self.stdin = timeout(ENDING, feeding).await.ok().and_then(Result::ok);
+        }
         if let Some(mut stdin) = self.stdin.take() {
             let _ = stdin.shutdown().await;
         }

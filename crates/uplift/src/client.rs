@@ -3,10 +3,12 @@
 use std::{error::Error as _, time::Duration};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
+use tokio::time::timeout;
 use uplift_core::api::Problem;
 use url::Url;
 
@@ -15,15 +17,14 @@ use crate::{backoff::Backoff, text};
 /// Speaks to the dispatcher, and to the links that it hands out.
 #[derive(Debug)]
 pub(crate) struct Client {
-    api: reqwest::Client,
-    store: reqwest::Client,
+    http: reqwest::Client,
     server: Url,
     token: SecretString,
 }
 
 /// Why the dispatcher did not do what was asked.
 #[derive(Debug, Error)]
-pub enum ApiError {
+pub(crate) enum ApiError {
     /// It said so.
     #[error("{message}")]
     Answer {
@@ -43,7 +44,9 @@ pub enum ApiError {
         reason: String,
     },
     /// It answered something else than it should.
-    #[error("{server} answered what this program does not understand ({reason}): is it newer, or not Uplift?")]
+    #[error(
+        "{server} answered what this program does not understand ({reason}): is it newer, or not Uplift?"
+    )]
     Unreadable {
         /// Its address.
         server: Url,
@@ -55,7 +58,7 @@ pub enum ApiError {
 impl ApiError {
     /// The HTTP status, where there was an answer.
     #[must_use]
-    pub const fn status(&self) -> Option<u16> {
+    pub(crate) const fn status(&self) -> Option<u16> {
         match self {
             Self::Answer { status, .. } => Some(*status),
             Self::Unreachable { .. } | Self::Unreadable { .. } => None,
@@ -64,7 +67,7 @@ impl ApiError {
 
     /// Whether it may work a little later: a dispatcher restarts, a proxy waits for one.
     #[must_use]
-    pub const fn is_passing(&self) -> bool {
+    pub(crate) const fn is_passing(&self) -> bool {
         match self {
             Self::Answer { status, .. } => matches!(status, 408 | 429 | 500 | 502..=504),
             Self::Unreachable { .. } => true,
@@ -76,63 +79,58 @@ impl ApiError {
 /// How long to go on trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Somebody waits for the answer: about three seconds.
+    /// Somebody waits for the answer: a dispatcher that is away is away after two seconds.
     Short,
-    /// Much is lost by giving up, such as an upload: about two minutes.
+    /// Much is lost by giving up, such as an upload: it may be away for two minutes.
     Long,
+    /// The same, and the answer itself takes its time: the object store assembles a dump of many parts.
+    Slow,
 }
 
 impl Patience {
     const fn attempts(self) -> u32 {
         match self {
             Self::Short => 3,
-            Self::Long => 16,
+            Self::Long | Self::Slow => 16,
+        }
+    }
+
+    /// A little more than what the dispatcher gives itself for an answer.
+    const fn limit(self) -> Duration {
+        match self {
+            Self::Short | Self::Long => Duration::from_secs(100),
+            Self::Slow => Duration::from_secs(610),
         }
     }
 }
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// No byte for so long means that nobody is there. A live log says something every few seconds, if only that it
-/// is alive.
-const SILENCE: Duration = Duration::from_secs(60);
+/// No byte of a stream for so long means that nobody is there: a live log shows every 15 seconds that it is alive.
+pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
 impl Client {
     pub(crate) fn new(server: Url, token: SecretString) -> anyhow::Result<Self> {
         // It fails where a provider is installed already, and then there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let program = concat!("uplift/", env!("CARGO_PKG_VERSION"));
-        let build = |limit: Option<Duration>, roots: bool| {
+        let builder = || {
+            let program = concat!("uplift/", env!("CARGO_PKG_VERSION"));
             // A redirected POST would arrive as a GET, so redirects are shown to the person instead.
-            let mut builder = reqwest::Client::builder()
-                .user_agent(program)
-                .connect_timeout(CONNECT)
-                .redirect(redirect::Policy::none())
-                .tcp_keepalive(SILENCE / 2);
-            builder = if roots { builder } else { builder.tls_certs_only([]) };
-            builder = if let Some(limit) = limit { builder.read_timeout(limit) } else { builder };
-            builder.build()
+            let builder = reqwest::Client::builder().user_agent(program).redirect(redirect::Policy::none());
+            builder.connect_timeout(CONNECT).tcp_keepalive(SILENCE / 2)
         };
-        let client = |limit| match build(limit, true) {
+        let http = match builder().build() {
             // Without the system's certificates nothing speaks https, which a plain http server does not need.
-            Err(_) if server.scheme() == "http" => build(limit, false),
+            Err(_) if server.scheme() == "http" => builder().tls_certs_only([]).build(),
             other => other,
         };
-        let hint = "prepare https: are the system's certificates (ca-certificates) installed?";
-        Ok(Self {
-            api: client(Some(SILENCE)).context(hint)?,
-            store: client(None).context(hint)?,
-            server,
-            token,
-        })
+        let http =
+            http.context("prepare https: are the system's certificates (ca-certificates) installed?")?;
+        Ok(Self { http, server, token })
     }
 
-    pub(crate) const fn server(&self) -> &Url {
-        &self.server
-    }
-
-    /// For links: without the token, and without a limit on silence, since sending takes as long as it takes.
+    /// For links: without the token, and without a limit, since a dump takes as long as it takes.
     pub(crate) const fn store(&self) -> &reqwest::Client {
-        &self.store
+        &self.http
     }
 
     /// A question whose answer is JSON.
@@ -168,14 +166,14 @@ impl Client {
         let mut left = patience.attempts();
         loop {
             left -= 1;
-            match self.once(make()).await {
+            match self.once(make().timeout(patience.limit())).await {
                 Err(error) if left > 0 && error.is_passing() => backoff.pause().await,
                 outcome => return outcome,
             }
         }
     }
 
-    /// Sends a request, and makes an error of an answer that is one.
+    /// Sends a request once, and makes an error of an answer that is one.
     pub(crate) async fn once(&self, request: RequestBuilder) -> Result<Response, ApiError> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
@@ -194,12 +192,29 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
-        self.api.request(method, url).bearer_auth(self.token.expose_secret())
+        self.http.request(method, url).bearer_auth(self.token.expose_secret())
     }
 
     pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ApiError> {
         let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| self.unreadable(&error))
+    }
+
+    /// Opens a stream of any length.
+    pub(crate) async fn stream(&self, request: RequestBuilder) -> Result<Response, ApiError> {
+        timeout(SILENCE, self.once(request)).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    /// The stream's next bytes; nothing where it has ended.
+    pub(crate) async fn next(&self, stream: &mut Response) -> Result<Option<Bytes>, ApiError> {
+        match timeout(SILENCE, stream.chunk()).await {
+            Ok(chunk) => chunk.map_err(|error| self.unreachable(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    pub(crate) fn silent(&self) -> ApiError {
+        ApiError::Unreachable { server: self.server.clone(), reason: "no answer in time".into() }
     }
 
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> ApiError {
@@ -273,7 +288,8 @@ mod tests {
     #[test]
     fn a_problem_speaks_for_itself_and_a_proxy_is_recognised() {
         let client = client("http://localhost:8080");
-        let problem = br#"{"type":"urn:uplift:problem:conflict","title":"Conflict","status":409,"detail":"no"}"#;
+        let problem =
+            br#"{"type":"urn:uplift:problem:conflict","title":"Conflict","status":409,"detail":"no"}"#;
         let error = client.answer(StatusCode::CONFLICT, None, problem);
         assert!(matches!(&error, ApiError::Answer { status: 409, kind, message }
             if kind == "urn:uplift:problem:conflict" && message == "no"));

@@ -37,7 +37,9 @@ impl Context {
             UsageError(message.into())
         })?;
         if !matches!(server.scheme(), "http" | "https") {
-            return Err(UsageError(format!("the server's address {server} is not an http or https one")).into());
+            return Err(
+                UsageError(format!("the server's address {server} is not an http or https one")).into()
+            );
         }
         let token = token(&cli.global, matches!(cli.command, Command::Ops(_)))?;
         let print = Printer::new(cli.global.json);

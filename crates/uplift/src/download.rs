@@ -126,7 +126,7 @@ impl Source<'_> {
             if left == 0 {
                 bail!("fetch {shown}: {error}; try again later with `uplift download {}`", self.request);
             }
-            partial.bar.suspend(|| self.context.print.note(&format!("{error}; trying again")));
+            partial.bar.suspend(|| self.context.print.note(&format!("the download broke ({error}); trying again")));
             backoff.pause().await;
             // The link may have expired meanwhile.
             link = self.link().await?;
@@ -163,7 +163,8 @@ impl Partial {
             return Ok(());
         }
         let get = store.get(url.clone());
-        let get = if self.bytes > 0 { get.header(header::RANGE, format!("bytes={}-", self.bytes)) } else { get };
+        let get =
+            if self.bytes > 0 { get.header(header::RANGE, format!("bytes={}-", self.bytes)) } else { get };
         let response = timeout(SILENCE, get.send()).await.map_err(|_| silence())?;
         let mut response = response.map_err(|error| Stopped::Line(innermost(&error)))?;
         self.place(&response)?;
@@ -201,7 +202,8 @@ impl Partial {
     }
 
     fn check(&self, expected: &ResultView) -> anyhow::Result<()> {
-        let sha256 = self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sha256 =
+            self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         if self.bytes != expected.bytes || sha256 != expected.sha256 {
             bail!(
                 "{} with sha256 {sha256} came, {} with {} were promised; nothing was kept, try again",

@@ -9,7 +9,7 @@ use crate::client::ApiError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Delivered, or the command did what it was asked to.
     Ok,
     /// Something else failed, or the request was cancelled.
@@ -29,7 +29,7 @@ pub enum Exit {
 }
 
 /// The table at the end of the help.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Exit codes:
     0  delivered; without --wait: uploaded; for other commands: done
     1  an error, or the request was cancelled
@@ -44,34 +44,22 @@ Exit codes:
 /// An argument that only the command itself can judge.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct UsageError(pub String);
+pub(crate) struct UsageError(pub(crate) String);
 
 /// A dump that is not worth sending.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct NotADump(pub String);
+pub(crate) struct NotADump(pub(crate) String);
 
 /// There is no token to show.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct NoToken(pub String);
+pub(crate) struct NoToken(pub(crate) String);
 
 impl Exit {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Ok,
-        Self::Error,
-        Self::Usage,
-        Self::Auth,
-        Self::Rejected,
-        Self::Intervention,
-        Self::TimedOut,
-        Self::Interrupted,
-    ];
-
     /// The number that the caller sees.
     #[must_use]
-    pub const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Error => 1,
@@ -86,7 +74,7 @@ impl Exit {
 
     /// What a request's state means to a script. What is still under way is no failure.
     #[must_use]
-    pub const fn of_state(state: StateCode) -> Self {
+    pub(crate) const fn of_state(state: StateCode) -> Self {
         match state {
             StateCode::AwaitingUpload | StateCode::Queued | StateCode::Running | StateCode::Delivered => {
                 Self::Ok
@@ -99,7 +87,7 @@ impl Exit {
 
     /// What an error means to a script.
     #[must_use]
-    pub fn of(error: &anyhow::Error) -> Self {
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
         if error.downcast_ref::<UsageError>().is_some() {
             Self::Usage
         } else if error.downcast_ref::<NotADump>().is_some() {
@@ -123,7 +111,7 @@ impl From<Exit> for ExitCode {
 
 /// Whether the one who read our output went away, as `| head` does: nobody is left to tell.
 #[must_use]
-pub fn reader_is_gone(error: &anyhow::Error) -> bool {
+pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
@@ -141,7 +129,9 @@ mod tests {
             .lines()
             .filter_map(|line| line.trim_start().split_once("  ").and_then(|(code, _)| code.parse().ok()))
             .collect();
-        assert_eq!(documented, Exit::ALL.map(Exit::code));
+        use Exit::{Auth, Error, Interrupted, Intervention, Ok, Rejected, TimedOut, Usage};
+        let all = [Ok, Error, Usage, Auth, Rejected, Intervention, TimedOut, Interrupted];
+        assert_eq!(documented, all.map(Exit::code));
     }
 
     #[test]

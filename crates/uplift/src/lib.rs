@@ -3,19 +3,19 @@
 //! It speaks to the dispatcher's HTTP API and to the links that the dispatcher hands out; it knows neither the
 //! ledger, nor the broker, nor the object store's keys. Start reading at [`cli`], then [`commands`].
 
-pub mod cli;
 mod backoff;
+pub mod cli;
 mod client;
 mod commands;
 mod context;
 mod download;
-pub mod exit;
-pub mod follow;
+mod exit;
+mod follow;
 mod ops;
 mod pack;
 mod print;
 mod text;
-pub mod upload;
+mod upload;
 
 use std::process::ExitCode;
 

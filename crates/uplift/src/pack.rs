@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use anyhow::{Context as _, anyhow, bail};
 use uplift_core::{
     Pack,
-    pack::{Files, MAX_ARCHIVE_BYTES, MANIFEST},
+    pack::{Files, MANIFEST, MAX_ARCHIVE_BYTES},
 };
 
 use crate::text;

@@ -54,7 +54,7 @@ enum Task {
         #[arg(last = true, value_name = "NEXTEST ARGS")]
         nextest: Vec<String>,
     },
-    /// Start the services, a dispatcher, workers and an exporter, and leave them running
+    /// Start the services, a dispatcher and workers, and leave them running
     Up {
         /// How many workers
         #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: the services with a dispatcher, workers and an exporter, for trying things by hand.
+//! `cargo xtask up`: the services with a dispatcher and workers, for trying things by hand.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,6 @@ pub(crate) fn run(layout: &Layout, workers: u16, file: Option<&Path>) -> Result<
         let name = format!("worker-{number}");
         step(&name, || start(layout, &config, &name, port))?;
     }
-    step("exporter", || start(layout, &config, "exporter", ports::EXPORTER))?;
 
     let mut env = Env::default();
     env.set("UPLIFT_SERVER", server());
@@ -74,8 +73,7 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
          [hints]\nurl = {amqp:?}\nprefix = \"uplift\"\n\n\
          [objects]\nendpoint = {endpoint:?}\nregion = {region:?}\nbucket = {bucket:?}\n\
          access_key = {access:?}\nsecret_key = {secret:?}\n\n\
-         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\npublic_url = {server:?}\n\n\
-         [exporter]\nlisten = \"127.0.0.1:{exporter}\"\n",
+         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\npublic_url = {server:?}\n",
         ledger = services::ledger_url(DATABASE),
         amqp = get("UPLIFT_TEST_AMQP_URL")?,
         endpoint = get("UPLIFT_TEST_S3_ENDPOINT")?,
@@ -85,7 +83,6 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
         secret = get("UPLIFT_TEST_S3_SECRET_KEY")?,
         port = ports::DISPATCHER,
         server = server(),
-        exporter = ports::EXPORTER,
     );
     fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     Ok(format!("in {}", file.display()))

@@ -25,6 +25,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 use uplift_core::pack::MAX_ARCHIVE_BYTES;
+use uplift_platform::boot::trace;
 
 pub use openapi::description;
 pub use ops::check_token;
@@ -91,6 +92,9 @@ async fn answer_within(patience: Duration, request: Request, next: Next) -> Resp
 async fn traced(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("http", http.method = %method, http.path = path);
+    if let Some(remote) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+        trace::link(&span, remote);
+    }
     let begun = Instant::now();
     async {
         let response = next.run(request).await;

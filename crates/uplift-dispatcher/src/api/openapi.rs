@@ -66,6 +66,30 @@ pub(super) async fn show() -> problem::Result<impl IntoResponse> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn whatever_is_referred_to_is_described() {
+        fn collect(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(fields) => {
+                    found.extend(fields.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+                    fields.values().for_each(|field| collect(field, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+                _ => {}
+            }
+        }
+        let document: Value = serde_json::from_str(&super::description().unwrap()).unwrap();
+        let mut found = Vec::new();
+        collect(&document, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
     #[test]
     fn the_committed_description_is_the_one_that_is_served() {
         let committed = include_str!("../../openapi.json");

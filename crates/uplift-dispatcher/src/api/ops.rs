@@ -34,10 +34,16 @@ const LONGEST_DAYS: u32 = 3650;
 /// The longest label, in characters.
 const LONGEST_LABEL: usize = 200;
 
+/// A tar archive.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it only describes a body, which is taken as bytes")]
+struct Archive(Vec<u8>);
+
 /// Stores a pack and makes it the current one of its product.
 #[utoipa::path(
     post, path = "/api/v1/ops/packs", tag = "operators",
-    request_body(content = Vec<u8>, content_type = "application/x-tar", description = "A tar archive of the pack's folder"),
+    request_body(content = Archive, content_type = "application/x-tar", description = "A tar archive of the pack's folder"),
     responses(
         (status = 200, body = PackView),
         (status = 422, body = api::Problem, content_type = "application/problem+json",

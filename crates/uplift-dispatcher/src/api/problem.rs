@@ -246,10 +246,10 @@ mod tests {
     #[tokio::test]
     async fn a_conflict_says_what_cannot_be_done() {
         let request = RequestId::new();
-        let conflict = Conflict::State { request, state: StateCode::Delivered, wish: "cancel" };
+        let conflict = Conflict::State { request, state: StateCode::Delivered, wish: "be cancelled" };
         let problem = problem(ApiError::from(LedgerError::from(conflict)).into_response()).await;
         assert_eq!((problem.status, problem.kind.as_str()), (409, "urn:uplift:problem:conflict"));
-        assert_eq!(problem.detail, format!("request {request} is delivered: it cannot cancel now"));
+        assert_eq!(problem.detail, format!("request {request} is delivered: it cannot be cancelled now"));
     }
 
     #[tokio::test]

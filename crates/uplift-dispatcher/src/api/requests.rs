@@ -94,7 +94,7 @@ pub(super) async fn cancel(
 ) -> Result<Json<api::Request>> {
     context.ledger.request(caller.scope(), id).await?;
     context.ledger.cancel(id, &caller.0.actor()).await?;
-    tracing::info!(request.id = %id, "a request was cancelled");
+    tracing::info!(request.id = %id, "a request was taken back");
     show(State(context), caller, Path(id)).await
 }
 
@@ -158,6 +158,7 @@ pub(super) async fn result(
 pub(super) struct ReportQuery {
     /// `html` for people, which is the default, or `json` for programs.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use tracing::Instrument as _;
 use uplift_core::{
     RequestId, Version,
     api::{Created, NewRequest},
@@ -72,9 +73,8 @@ pub(super) async fn submit(
         purpose: wish.purpose,
     };
     // A task of its own: a client that hangs up must not leave an upload that no row knows.
-    let submitted = tokio::spawn(async move { record(&context, &bearer, submission).await })
-        .await
-        .map_err(ApiError::internal)?;
+    let recorded = async move { record(&context, &bearer, submission).await }.in_current_span();
+    let submitted = tokio::spawn(recorded).await.map_err(ApiError::internal)?;
     match submitted? {
         Submitted::New(request) => {
             let location = HeaderValue::try_from(format!("/api/v1/requests/{}", request.id));
@@ -97,8 +97,8 @@ async fn record(context: &Context, bearer: &Bearer, mut submission: Submission) 
     let submitted = submitted?;
     if let Submitted::New(request) = &submitted {
         tracing::info!(
-            request.id = %request.id, account = request.account_name, purpose = %request.purpose,
-            target = %request.target, bytes = submission.source_bytes, "a request was submitted"
+            request.id = %request.id, request.purpose = %request.purpose, request.target = %request.target,
+            account = request.account_name, bytes = submission.source_bytes, "a request was submitted"
         );
     }
     Ok(submitted)

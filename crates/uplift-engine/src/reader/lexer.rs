@@ -2,7 +2,9 @@
 //!
 //! The lexer keeps its place between calls, so that a statement may come in pieces of any size.
 
-use super::span::{comment, continues_name, dollar, escaped, identifier, name_end, quoted, remark, starts_name};
+use super::span::{
+    comment, continues_name, dollar, escaped, identifier, name_end, quoted, remark, starts_name,
+};
 
 /// What the lexer came upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,7 +58,10 @@ fn read(text: &[u8], step: usize) -> Result<Vec<String>, ReadError> {
 fn statements(text: &str) -> Vec<String> {
     let mut items = read(format!("{text}\n{CLOSING}").as_bytes(), usize::MAX).unwrap();
     assert_eq!(items.pop().as_deref(), Some("Whole"), "{items:?}");
-    items.into_iter().map(|item| item.split_once(": ").map_or(item.clone(), |(_, text)| text.into())).collect()
+    items
+        .into_iter()
+        .map(|item| item.split_once(": ").map_or(item.clone(), |(_, text)| text.into()))
+        .collect()
 }
 
 #[track_caller]
@@ -81,14 +84,20 @@ fn a_semicolon_in_any_kind_of_quote_splits_nothing() {
 #[test]
 fn a_literal_goes_on_behind_a_lines_end_by_the_same_rule() {
     one("SELECT E'a'\n  -- really\n '\\';';");
-    assert_eq!(statements("SELECT 'a'\n'\\'; SELECT ';';").len(), 2, "an ordinary one goes on as an ordinary one");
+    assert_eq!(
+        statements("SELECT 'a'\n'\\'; SELECT ';';").len(),
+        2,
+        "an ordinary one goes on as an ordinary one"
+    );
     assert_eq!(statements("SELECT E'a' , '\\'; SELECT 1;").len(), 2, "behind a comma it is another one");
 }
 
 #[test]
 fn bodies_between_begin_atomic_and_end_are_kept_whole() {
-    one("CREATE FUNCTION f(a int DEFAULT 1) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true \
-         THEN 1 ELSE 2 END; END;");
+    one(
+        "CREATE FUNCTION f(a int DEFAULT 1) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true \
+         THEN 1 ELSE 2 END; END;",
+    );
     one("CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC\n INSERT INTO t VALUES (1);\nEND;");
     one("CREATE OR REPLACE FUNCTION public.begin(case_ int) RETURNS int LANGUAGE sql AS 'select 1';");
     assert_eq!(statements("BEGIN; SELECT 1; END;").len(), 3, "a transaction is no body");
@@ -114,14 +123,20 @@ fn copy_data_passes_as_it_is() {
             "SELECT 1;"
         ]
     );
-    assert_eq!(statements("COPY t FROM stdin; \r\n\\.\r\nSELECT 1;"), ["copy COPY t FROM stdin;", "copy end", "SELECT 1;"]);
+    assert_eq!(
+        statements("COPY t FROM stdin; \r\n\\.\r\nSELECT 1;"),
+        ["copy COPY t FROM stdin;", "copy end", "SELECT 1;"]
+    );
     assert!(matches!(read(b"COPY t FROM stdin; SELECT 1;\n", 9), Err(ReadError::BehindCopy { line: 1 })));
 }
 
 #[test]
 fn commands_of_psql_are_seen_wherever_they_stand() {
     let text = "\u{feff}\\restrict abc\nSELECT 1;\n\\! rm -rf /\n";
-    assert_eq!(read(text.as_bytes(), 1).unwrap()[..3], ["1: meta \\restrict abc", "2: SELECT 1;", "3: meta \\! rm -rf /"]);
+    assert_eq!(
+        read(text.as_bytes(), 1).unwrap()[..3],
+        ["1: meta \\restrict abc", "2: SELECT 1;", "3: meta \\! rm -rf /"]
+    );
     assert!(matches!(read(b"SELECT 1\n \\g |id\n", 1), Err(ReadError::MetaInStatement { line: 2 })));
     assert!(matches!(read(b"SELECT 1 \\; SELECT 2;", 1), Err(ReadError::MetaInStatement { line: 1 })));
     one("SELECT '\\! id', $$\\! id$$, \"\\! id\" /* \\! id */ -- \\! id\n;");
@@ -137,7 +152,10 @@ fn a_cut_file_is_told_from_a_whole_one() {
     assert_eq!(ending("SELECT 'a"), "Truncated { line: 1, inside: Some(\"a quoted string\") }");
     assert_eq!(ending("COPY t FROM stdin;\n1\n"), "Truncated { line: 3, inside: Some(\"COPY data\") }");
     assert_eq!(ending("COPY t FROM stdin;"), "Truncated { line: 1, inside: Some(\"COPY data\") }");
-    assert_eq!(ending(&format!("COPY t FROM stdin;\n{CLOSING}")), "Truncated { line: 5, inside: Some(\"COPY data\") }");
+    assert_eq!(
+        ending(&format!("COPY t FROM stdin;\n{CLOSING}")),
+        "Truncated { line: 5, inside: Some(\"COPY data\") }"
+    );
     assert_eq!(ending(&format!("SELECT '\n{CLOSING}';")), "Truncated { line: 5, inside: None }");
     let cluster = format!("--\n-- PostgreSQL database cluster dump\n--\nSELECT 1;\n{CLOSING}");
     assert!(ending(&cluster).starts_with("Truncated"), "the first of several databases is not all of them");
@@ -153,7 +171,11 @@ fn what_is_no_text_is_refused_with_its_line() {
 
 #[test]
 fn a_long_comment_and_a_long_row_need_no_memory() {
-    let text = format!("-- {}\nSELECT 1;\nCOPY t FROM stdin;\n{}\n\\.\n", "x".repeat(300_000), "y".repeat(3_000_000));
+    let text = format!(
+        "-- {}\nSELECT 1;\nCOPY t FROM stdin;\n{}\n\\.\n",
+        "x".repeat(300_000),
+        "y".repeat(3_000_000)
+    );
     let items = read(text.as_bytes(), 1 << 16).unwrap();
     assert_eq!(items[0], "2: SELECT 1;");
     assert_eq!(items[2].len(), 3_000_000 + "data \"\\n\"".len());

@@ -24,7 +24,7 @@ pub enum HintError {
     #[error("the broker is out of reach")]
     Disconnected,
     /// The broker did not answer in time.
-    #[error("the broker did not confirm the hint in time")]
+    #[error("the broker did not answer in time")]
     TimedOut,
     /// No queue took the hint: someone removed the queue or its binding. Both are being declared again.
     #[error("the broker has no queue for the hint")]

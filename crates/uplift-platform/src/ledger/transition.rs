@@ -21,7 +21,7 @@ pub(super) async fn apply(
     actor: &str,
 ) -> Result<(), LedgerError> {
     if from.after(transition) != Some(state.code()) {
-        return Err(Conflict::State { request, state: from, wish: transition.as_str() }.into());
+        return Err(Conflict::State { request, state: from, wish: wish(transition) }.into());
     }
     let outcome = outcome(state)?;
     sqlx::query(
@@ -44,6 +44,20 @@ pub(super) async fn apply(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A transition in the words of [`Conflict::State`].
+const fn wish(transition: Transition) -> &'static str {
+    match transition {
+        Transition::Upload => "be uploaded",
+        Transition::Claim => "be claimed",
+        Transition::Deliver => "be delivered",
+        Transition::Requeue => "be queued again",
+        Transition::Intervene => "go to a person",
+        Transition::Reject => "be rejected",
+        Transition::Retry => "be tried again",
+        Transition::Cancel => "be cancelled",
+    }
 }
 
 /// Locks a request's row and tells its state.

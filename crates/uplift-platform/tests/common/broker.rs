@@ -62,6 +62,17 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.amqp)
     }
 
+    /// Waits until the node has noted on disk that quorum queue `name` is its own. RabbitMQ 3.10 does so a moment after
+    /// it confirmed the declaration, and a node killed before never elects a leader for the queue again.
+    pub async fn noted(&self, name: &str) {
+        let node = format!("uplift-{}@localhost", self.amqp);
+        let notes = self.home.path().join("mnesia").join(&node).join("quorum").join(&node).join("names.dets");
+        eventually(&format!("the broker notes queue {name}"), START, async || {
+            std::fs::read(&notes).is_ok_and(|notes| notes.windows(name.len()).any(|it| it == name.as_bytes()))
+        })
+        .await;
+    }
+
     /// Kills the node, as a power cut does.
     pub fn kill(&mut self) {
         self.node = None;
@@ -93,6 +104,17 @@ impl Broker {
         let amqp = self.amqp;
         let what = format!("the broker greets; its log is {}", below("node.log").display());
         eventually(&what, START, async || greets(amqp).await).await;
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.home.path().join("node.log")).unwrap_or_default();
+            let tail = log.lines().rev().take(60).collect::<Vec<_>>();
+            eprintln!("the end of the broker's log:");
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
     }
 }
 

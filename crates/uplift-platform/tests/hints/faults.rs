@@ -15,7 +15,6 @@ use crate::{
 /// One node for all of it: starting one takes ten seconds.
 #[tokio::test]
 async fn hints_flow_again_after_the_broker_was_killed_and_after_it_was_wiped() {
-    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).init();
     let mut broker = Broker::start().await;
     let config = config(broker.url(), "fault");
     let publisher = publisher(&config).await;
@@ -23,6 +22,9 @@ async fn hints_flow_again_after_the_broker_was_killed_and_after_it_was_wiped() {
     round_trip(&publisher, &mut listener).await;
 
     let stored = publish(&publisher, Purpose::Production).await;
+    for queue in ["test", "production", "dead"] {
+        broker.noted(&format!("fault.hints.{queue}")).await;
+    }
     broker.kill();
     assert_fails_fast(&publisher).await;
     broker.restart().await;

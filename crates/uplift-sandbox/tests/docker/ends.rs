@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 use uplift_sandbox::{Death, Exit, Job, Limits, SandboxError};
 
-use crate::harness::{Fleet, LIMITS, MIB, label, make_work, run, script};
+use crate::harness::{Fleet, LIMITS, MAJOR, MIB, label, make_work, run, script};
 
 #[tokio::test]
 async fn a_job_at_its_memory_limit_is_told_apart_and_postgres_lives() {
@@ -96,10 +96,11 @@ async fn a_missing_image_is_named_and_leaves_nothing() {
 #[tokio::test]
 async fn a_postgres_that_cannot_start_says_why_and_leaves_nothing() {
     let fleet = Fleet::new().await;
-    // Less than the cluster has before the first dump.
-    let opened =
-        fleet.host.open(&label(), crate::harness::MAJOR, &Limits { memory_bytes: 14 * MIB, ..LIMITS }).await;
-    let Err(error) = opened else { panic!("it opened with 7 MiB") };
-    println!("{error}");
+    let limits = Limits { memory_bytes: 14 * MIB, ..LIMITS };
+    let why = match fleet.host.open(&label(), MAJOR, &limits).await.err() {
+        Some(SandboxError::PostgresDidNotStart { why }) => why,
+        other => panic!("with 7 MiB: {other:?}"),
+    };
+    assert_eq!(why, "it ran out of memory");
     assert_eq!(fleet.host.leftovers().await.unwrap(), []);
 }

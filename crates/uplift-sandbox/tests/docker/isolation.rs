@@ -1,8 +1,8 @@
 //! What a job cannot do.
 
-use uplift_sandbox::Exit;
+use uplift_sandbox::{Exit, Job, Limits};
 
-use crate::harness::{Fleet, LIMITS, as_engine, make_work, run, script};
+use crate::harness::{Fleet, LIMITS, MIB, as_engine, label, make_work, run, script};
 
 #[tokio::test]
 async fn a_job_has_no_network_no_capability_and_no_writable_root() {
@@ -94,26 +94,42 @@ async fn tenant_has_what_a_restore_needs() {
 }
 
 #[tokio::test]
+async fn every_major_opens_and_is_what_it_says() {
+    let fleet = Fleet::new().await;
+    let majors = fleet.host.majors().await.unwrap();
+    assert!(majors.contains(&15) && majors.contains(&17), "{majors:?}: build the images of 15 and 17");
+    for major in majors {
+        let sandbox = fleet.host.open(&label(), major, &LIMITS).await.unwrap();
+        let image = format!("uplift/engine:{major}");
+        let ask = "pg_dump --version; psql -X -At -d postgres -c 'SHOW server_version' -c 'SHOW server_encoding'
+                   psql -X -At -d postgres -c \"SELECT datcollate FROM pg_database WHERE datname = 'uplift'\"";
+        let command = ["sh", "-c", ask].map(String::from).to_vec();
+        let ran = run(&sandbox, Job::Runner { image, command }).await;
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        assert!(lines[0].starts_with(&format!("pg_dump (PostgreSQL) {major}.")), "{ran:?}");
+        assert!(lines[1].starts_with(&format!("{major}.")), "{ran:?}");
+        assert_eq!(lines[2..], ["UTF8", "C.UTF-8"], "{ran:?}");
+        sandbox.remove().await.unwrap();
+    }
+}
+
+/// With Docker's default of 64 MiB this very query fails.
+#[tokio::test]
 async fn a_parallel_hash_join_finds_its_shared_memory() {
     let fleet = Fleet::new().await;
-    let (label, sandbox) = fleet.open(LIMITS).await;
+    let (label, sandbox) = fleet.open(Limits { memory_bytes: 1024 * MIB, ..LIMITS }).await;
     make_work(&label);
-    let ran = run(
-        &sandbox,
-        script(
-            "psql -X -q -At -v ON_ERROR_STOP=1 -c \"CREATE TABLE t AS SELECT i, md5(i::text) m FROM generate_series(1, 400000) i\" \
-             -c 'ANALYZE t' -c \"SET work_mem = '64MB'; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; \
-                 SET enable_mergejoin = off; SELECT count(*) FROM t a JOIN t b USING (i, m)\"",
-        ),
-    )
-    .await;
-    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Code(0), "400000\n"), "{}", ran.stderr);
+    let sql = "CREATE TABLE t AS SELECT i, md5(i::text) m FROM generate_series(1, 1000000) i; ANALYZE t;
+               SET work_mem = '256MB'; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+               SET enable_mergejoin = off; SELECT count(*) FROM t a JOIN t b USING (i, m)";
+    let ran = run(&sandbox, script(&format!("psql -X -q -At -v ON_ERROR_STOP=1 -c \"{sql}\""))).await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Code(0), "1000000\n"), "{}", ran.stderr);
 }
 
 #[tokio::test]
 async fn processes_are_counted() {
     let fleet = Fleet::new().await;
-    let limits = uplift_sandbox::Limits { pids: 30, ..LIMITS };
+    let limits = Limits { pids: 30, ..LIMITS };
     let (_, sandbox) = fleet.open(limits).await;
     let ran = run(&sandbox, script("for i in $(seq 60); do sleep 60 & done; kill $(jobs -p)")).await;
     assert!(ran.stderr.contains("Cannot fork"), "{ran:?}");

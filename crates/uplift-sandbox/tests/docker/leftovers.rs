@@ -71,12 +71,6 @@ async fn nothing_there_is_nothing_to_remove() {
 }
 
 #[tokio::test]
-async fn the_host_knows_its_majors() {
-    let fleet = Fleet::new().await;
-    assert!(fleet.host.majors().await.unwrap().contains(&crate::harness::MAJOR));
-}
-
-#[tokio::test]
 async fn a_docker_that_is_down_is_unreachable() {
     let config =
         DockerConfig { socket: Some(PathBuf::from("/nonexistent/docker.sock")), ..DockerConfig::default() };

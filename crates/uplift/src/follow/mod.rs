@@ -1,6 +1,6 @@
 //! Following a request's log until the request has ended, over as many connections as that takes.
 
-pub mod sse;
+pub(crate) mod sse;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     backoff::Backoff,
-    client::{ApiError, header_text},
+    client::{ApiError, SILENCE, header_text},
     context::Context,
     print::{self, Sink},
 };
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// person has not ended, so that its log may stay open.
 const LOOK: Duration = Duration::from_secs(3);
 /// How long the log's last lines may take once the request has come to rest.
-const LAST_LINES: Duration = Duration::from_secs(6);
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Where following led.
 #[derive(Debug)]
@@ -103,12 +103,13 @@ impl Follower<'_> {
             Some(last) => log.header("Last-Event-ID", last),
             None => log,
         };
-        let mut response = client.once(log).await?;
+        let mut response = client.stream(log).await?;
         let kind = header_text(&response, header::CONTENT_TYPE).unwrap_or_default();
         if !kind.starts_with("text/event-stream") {
             return Err(client.unreadable(&format!("`{kind}` instead of a live log")).into());
         }
         let mut parser = sse::Parser::default();
+        let mut heard = Instant::now();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -117,6 +118,7 @@ impl Follower<'_> {
                     let Some(chunk) = chunk.map_err(|error| client.unreachable(&error))? else {
                         return Ok(None);
                     };
+                    heard = Instant::now();
                     self.away = false;
                     for event in parser.push(&chunk) {
                         backoff.reset();
@@ -125,9 +127,14 @@ impl Follower<'_> {
                         }
                     }
                 }
-                _ = looks.tick() => if let Some(request) = self.look().await? {
-                    return Ok(Some(request));
-                },
+                _ = looks.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Err(client.silent().into());
+                    }
+                    if let Some(request) = self.look().await? {
+                        return Ok(Some(request));
+                    }
+                }
             }
         }
     }
@@ -159,7 +166,7 @@ impl Follower<'_> {
     /// Shows the stage, and gives the request once it has been at rest for long enough.
     async fn look(&mut self) -> Result<Option<Request>, Broken> {
         let client = &self.context.client;
-        let look = client.once(client.request(Method::GET, &["requests", &self.id])).await;
+        let look = client.once(client.request(Method::GET, &["requests", &self.id]).timeout(LOOK)).await;
         let request: Request = match look {
             Ok(response) => client.read(response).await?,
             // The log is what matters; it notices by itself when the dispatcher stays away.

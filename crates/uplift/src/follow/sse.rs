@@ -2,19 +2,19 @@
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Event {
+pub(crate) struct Event {
     /// The last id so far; empty where there was none.
-    pub id: String,
+    pub(crate) id: String,
     /// Its kind; empty where it has none.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its data lines, joined.
-    pub data: String,
+    pub(crate) data: String,
 }
 
 /// Collects bytes until they make events. Text is decoded a whole line at a time, so that a character that is
 /// cut in two arrives whole.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(crate) struct Parser {
     line: Vec<u8>,
     after_cr: bool,
     begun: bool,
@@ -24,7 +24,7 @@ pub struct Parser {
 
 impl Parser {
     /// Takes the next bytes and gives the events that they complete.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         for &byte in bytes {
             // CR LF is one line's end, even with the two in different chunks.

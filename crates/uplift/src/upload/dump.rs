@@ -25,7 +25,8 @@ impl Dump {
         let file = File::open(path).with_context(|| format!("open the dump {shown}"))?;
         let metadata = file.metadata().with_context(|| format!("look at the dump {shown}"))?;
         if metadata.is_dir() {
-            let hint = "a dump is one file: for a folder made by `pg_dump -Fd`, dump again with `pg_dump -Fc`";
+            let hint =
+                "a dump is one file: for a folder made by `pg_dump -Fd`, dump again with `pg_dump -Fc`";
             return Err(UsageError(format!("{shown} is a folder; {hint}")).into());
         }
         if !metadata.is_file() {

@@ -2,7 +2,7 @@
 
 mod dump;
 mod links;
-pub mod parts;
+pub(crate) mod parts;
 mod send;
 
 pub(crate) use dump::{Dump, database_name};

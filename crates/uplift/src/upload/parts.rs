@@ -12,18 +12,18 @@ const MAX_IN_FLIGHT: u64 = 4;
 
 /// How a dump is cut: every part but the last has the same length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     bytes: u64,
     part_bytes: u64,
 }
 
 /// One part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Its number, from 1.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Its length in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Cut {
@@ -31,7 +31,7 @@ impl Cut {
     ///
     /// # Errors
     /// A length of part that S3 would not take; the dispatcher never says such a thing.
-    pub fn new(bytes: u64, part_bytes: u64) -> anyhow::Result<Self> {
+    pub(crate) fn new(bytes: u64, part_bytes: u64) -> anyhow::Result<Self> {
         if bytes == 0 || part_bytes == 0 || bytes.div_ceil(part_bytes) > MAX_PARTS {
             bail!("the server wants {bytes} bytes in parts of {part_bytes}, which no store takes");
         }
@@ -39,13 +39,13 @@ impl Cut {
     }
 
     /// Every part, in the order of the bytes.
-    pub fn parts(self) -> impl Iterator<Item = Part> {
+    pub(crate) fn parts(self) -> impl Iterator<Item = Part> {
         (1..).map_while(move |number| self.part(number))
     }
 
     /// One part; `None` where there are not so many.
     #[must_use]
-    pub fn part(self, number: u32) -> Option<Part> {
+    pub(crate) fn part(self, number: u32) -> Option<Part> {
         let before = u64::from(number.checked_sub(1)?) * self.part_bytes;
         let left = self.bytes.checked_sub(before).filter(|&left| left > 0)?;
         Some(Part { number, bytes: left.min(self.part_bytes) })
@@ -53,13 +53,13 @@ impl Cut {
 
     /// How many parts may be in memory at once: at least two, so that one is read while another is sent.
     #[must_use]
-    pub fn in_flight(self) -> usize {
+    pub(crate) fn in_flight(self) -> usize {
         usize::try_from((MEMORY / self.part_bytes).clamp(2, MAX_IN_FLIGHT)).unwrap_or(2)
     }
 
     /// What the store has already, as far as it is what we would send; the rest is sent again.
     #[must_use]
-    pub fn kept(self, there: Vec<UploadedPart>) -> Vec<UploadedPart> {
+    pub(crate) fn kept(self, there: Vec<UploadedPart>) -> Vec<UploadedPart> {
         let fits = |part: &UploadedPart| {
             self.part(part.part).is_some_and(|planned| part.bytes == Some(planned.bytes))
         };
@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_part_of_another_length_is_sent_again() {
         let part = |part, bytes| UploadedPart { part, etag: "x".into(), bytes };
-        let there = vec![part(1, Some(16)), part(2, Some(5)), part(3, Some(1)), part(4, Some(16)), part(2, None)];
+        let there =
+            vec![part(1, Some(16)), part(2, Some(5)), part(3, Some(1)), part(4, Some(16)), part(2, None)];
         let kept = Cut::new(33, 16).unwrap().kept(there);
         assert_eq!(kept.iter().map(|part| part.part).collect::<Vec<_>>(), [1, 3]);
     }

@@ -83,7 +83,7 @@ pub(crate) async fn send(
 }
 
 async fn complete(context: &Context, id: &str, upload: &UploadCompleted) -> anyhow::Result<Request> {
-    let done = context.client.post(&["requests", id, "upload", "complete"], upload, Patience::Long).await;
+    let done = context.client.post(&["requests", id, "upload", "complete"], upload, Patience::Slow).await;
     let error = match done {
         Ok(request) => return Ok(request),
         Err(error) => error,

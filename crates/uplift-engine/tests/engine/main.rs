@@ -1,0 +1,10 @@
+//! The engine as a process, against a Postgres as the sandbox has it.
+//!
+//! `UPLIFT_TEST_PG_BIN` names the directory with the server's programs; each test runs a cluster of its own.
+
+mod cluster;
+mod corpus;
+mod engine;
+mod odoo;
+mod refused;
+mod upgrade;

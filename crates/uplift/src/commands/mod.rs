@@ -1,0 +1,191 @@
+//! What each command does.
+
+mod submit;
+
+use std::time::Duration;
+
+use anyhow::bail;
+use reqwest::Method;
+use serde_json::json;
+use uplift_core::{
+    api::{Request, RequestList},
+    request::StateCode,
+};
+use uuid::Uuid;
+
+use crate::{
+    cli::{Command, Download, Filter, Log, Status},
+    client::Patience,
+    context::Context,
+    download::{self, Folder},
+    exit::{Exit, UsageError},
+    follow::{Followed, follow},
+    ops,
+    print::Sink,
+    text,
+};
+
+/// Does what was asked.
+pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Result<Exit> {
+    use uplift_core::Purpose::{Production, Test};
+    match command {
+        Command::Test(args) => submit::submit(context, Test, &args).await,
+        Command::Production(args) => submit::submit(context, Production, &args).await,
+        Command::Resume(args) => submit::resume(context, &args).await,
+        Command::Status(args) => status(context, &args).await,
+        Command::Log(args) => log(context, &args).await,
+        Command::Download(args) => fetch(context, &args).await,
+        Command::Cancel(args) => act(context, args.request, "cancel").await,
+        Command::Accept(args) => act(context, args.request, "accept").await,
+        Command::Ops(command) => ops::execute(context, command).await,
+    }
+}
+
+async fn status(context: &Context, args: &Status) -> anyhow::Result<Exit> {
+    let Some(id) = args.request else {
+        let list = list(context, &["requests"], None, &args.filter).await?;
+        show_list(context, &list, false)?;
+        return Ok(Exit::Ok);
+    };
+    let request = one(context, id).await?;
+    show(context, &request)?;
+    Ok(Exit::of_state(request.state))
+}
+
+async fn log(context: &Context, args: &Log) -> anyhow::Result<Exit> {
+    let id = args.request;
+    if args.follow {
+        context
+            .interrupted
+            .leaves(format!("detached; the upgrade goes on. Come back with: uplift log -f {id}"));
+        let limit = args.timeout.map(minutes);
+        return Ok(match follow(context, id, Sink::Stdout, limit).await? {
+            Followed::AtRest(request) => {
+                context.print.note(&ending(&request));
+                Exit::of_state(request.state)
+            }
+            Followed::TimedOut => timed_out(context, id),
+        });
+    }
+    if context.print.is_json() {
+        let message =
+            "--json shows a log line by line, for which it needs -f; a log that is complete ends by itself";
+        return Err(UsageError(message.into()).into());
+    }
+    let client = &context.client;
+    let mut response =
+        client.stream(client.request(Method::GET, &["requests", &id.to_string(), "log"])).await?;
+    // Whole lines at a time, so that no character is cut in two.
+    let mut rest = Vec::new();
+    while let Some(chunk) = client.next(&mut response).await? {
+        rest.extend_from_slice(&chunk);
+        if let Some(end) = rest.iter().rposition(|&byte| byte == b'\n') {
+            let lines: Vec<u8> = rest.drain(..=end).collect();
+            context.print.out(&text::block(&String::from_utf8_lossy(&lines), ""))?;
+        }
+    }
+    if !rest.is_empty() {
+        context.print.out(&text::block(&String::from_utf8_lossy(&rest), ""))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn fetch(context: &Context, args: &Download) -> anyhow::Result<Exit> {
+    let folder = Folder { path: &args.out, overwrite: args.force };
+    let request = one(context, args.request).await?;
+    let Some(result) = request.result.as_ref().filter(|_| request.state == StateCode::Delivered) else {
+        bail!(
+            "request {} is {}, so there is nothing to fetch: see `uplift status {0}`",
+            request.id,
+            request.state.as_str().replace('_', " ")
+        );
+    };
+    folder.prepare()?;
+    let files = if args.report {
+        download::report(context, request.id, folder).await?
+    } else {
+        vec![download::result(context, request.id, result, folder).await?]
+    };
+    if context.print.is_json() {
+        context.print.json(&json!({ "files": files }))?;
+    } else {
+        files.iter().try_for_each(|file| context.print.out(&text::line(&file.to_string_lossy())))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn act(context: &Context, id: Uuid, verb: &str) -> anyhow::Result<Exit> {
+    let path = ["requests", &id.to_string(), verb];
+    let request: Request = context.client.post(&path, &json!({}), Patience::Short).await?;
+    show(context, &request)?;
+    Ok(Exit::Ok)
+}
+
+/// One request.
+pub(crate) async fn one(context: &Context, id: Uuid) -> anyhow::Result<Request> {
+    Ok(context.client.get(&["requests", &id.to_string()], &[], Patience::Short).await?)
+}
+
+/// A page of requests.
+pub(crate) async fn list(
+    context: &Context,
+    path: &[&str],
+    account: Option<&str>,
+    filter: &Filter,
+) -> anyhow::Result<RequestList> {
+    let before = filter.before.map(|before| before.to_string());
+    let conditions = [
+        ("account", account),
+        ("database", filter.database.as_deref()),
+        ("state", filter.state.as_deref()),
+        ("before", before.as_deref()),
+    ];
+    let query: Vec<(&str, &str)> =
+        conditions.iter().filter_map(|(name, value)| value.map(|value| (*name, value))).collect();
+    Ok(context.client.get(path, &query, Patience::Short).await?)
+}
+
+/// Shows one request as it was asked for.
+pub(crate) fn show(context: &Context, request: &Request) -> anyhow::Result<()> {
+    if context.print.is_json() {
+        context.print.json(request)?;
+    } else {
+        context.print.request(request, context.clock.now())?;
+    }
+    Ok(())
+}
+
+/// Shows a page of requests as it was asked for.
+pub(crate) fn show_list(context: &Context, list: &RequestList, account: bool) -> anyhow::Result<()> {
+    if context.print.is_json() {
+        context.print.json(list)?;
+    } else if list.requests.is_empty() {
+        context.print.note("no such request");
+    } else {
+        context.print.requests(&list.requests, account, context.clock.now())?;
+        if let Some(next) = list.next {
+            context.print.note(&format!("there are older ones: add --before {next}"));
+        }
+    }
+    Ok(())
+}
+
+/// What the end of a log means.
+fn ending(request: &Request) -> String {
+    let id = request.id;
+    match request.state {
+        StateCode::Delivered => format!("delivered; fetch it with: uplift download {id}"),
+        state => format!("{}; details: uplift status {id}", state.as_str().replace('_', " ")),
+    }
+}
+
+fn timed_out(context: &Context, id: Uuid) -> Exit {
+    context
+        .print
+        .note(&format!("the time to wait is over; the upgrade goes on. Come back with: uplift log -f {id}"));
+    Exit::TimedOut
+}
+
+fn minutes(minutes: u32) -> Duration {
+    Duration::from_secs(60 * u64::from(minutes))
+}

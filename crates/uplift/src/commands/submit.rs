@@ -1,0 +1,140 @@
+//! Handing in a dump, and staying until it is upgraded.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use reqwest::Method;
+use serde::Serialize;
+use uplift_core::{
+    Purpose,
+    api::{Created, NewRequest, Request, UploadState, UploadedPart},
+    request::StateCode,
+};
+use uuid::Uuid;
+
+use crate::{
+    cli::{Resume, Submit, Wait},
+    client::Patience,
+    commands::{minutes, one, show, timed_out},
+    context::Context,
+    download::{self, Folder},
+    exit::{Exit, UsageError},
+    follow::{Followed, follow},
+    print::Sink,
+    text,
+    upload::{Dump, database_name, how_to_resume, parts::Cut, send},
+};
+
+/// A new request.
+pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -> anyhow::Result<Exit> {
+    let dump = Dump::open(&args.dump)?;
+    if let Some(folder) = folder(&args.wait) {
+        folder.prepare()?;
+    }
+    let database = args.database.clone().or_else(|| database_name(&args.dump)).ok_or_else(|| {
+        let shown = args.dump.display();
+        UsageError(format!("the name of {shown} says nothing about the database: give --database NAME"))
+    })?;
+    let new = NewRequest {
+        database,
+        purpose,
+        target: args.target.to_string(),
+        file_name: dump.file_name(),
+        bytes: dump.bytes(),
+    };
+    // One key for one call: if the answer to the first attempt is lost, the second finds what that one made.
+    let key = Uuid::new_v4().to_string();
+    let make =
+        || context.client.request(Method::POST, &["requests"]).header("Idempotency-Key", &key).json(&new);
+    let response = context.client.send(make, Patience::Short).await?;
+    let created: Created = context.client.read(response).await?;
+    let cut = Cut::new(dump.bytes(), created.part_bytes)?;
+    upload(context, created.request.id, &dump, cut, Vec::new(), &args.wait).await
+}
+
+/// An upload that was interrupted.
+pub(super) async fn resume(context: &Context, args: &Resume) -> anyhow::Result<Exit> {
+    let dump = Dump::open(&args.dump)?;
+    if let Some(folder) = folder(&args.wait) {
+        folder.prepare()?;
+    }
+    let request = one(context, args.request).await?;
+    if request.state != StateCode::AwaitingUpload {
+        let state = request.state.as_str().replace('_', " ");
+        bail!("request {} is {state}, so its upload is over: see `uplift status {0}`", request.id);
+    }
+    let path = ["requests", &args.request.to_string(), "upload"];
+    let state: UploadState = context.client.get(&path, &[], Patience::Short).await?;
+    let cut = Cut::new(dump.bytes(), state.part_bytes)?;
+    upload(context, request.id, &dump, cut, cut.kept(state.parts), &args.wait).await
+}
+
+async fn upload(
+    context: &Context,
+    id: Uuid,
+    dump: &Dump,
+    cut: Cut,
+    kept: Vec<UploadedPart>,
+    wait: &Wait,
+) -> anyhow::Result<Exit> {
+    let how = how_to_resume(id, dump);
+    context.interrupted.leaves(format!("interrupted while uploading; {how}"));
+    let there: u64 = kept.iter().filter_map(|part| part.bytes).sum();
+    let rest = text::bytes(dump.bytes() - there);
+    let kept_words =
+        if there > 0 { format!("; {} are there already", text::bytes(there)) } else { String::new() };
+    let file = text::line(&dump.file_name());
+    context.print.note(&format!("request {id}: uploading {rest} of {file}{kept_words}"));
+    let sent = send(context, id, dump, cut, kept).await;
+    let request = sent.with_context(|| format!("the upload for request {id} stopped; {how}"))?;
+    if !wait.wait {
+        show(context, &request)?;
+        return Ok(Exit::Ok);
+    }
+    context.print.note("uploaded; following the log");
+    stay(context, id, wait).await
+}
+
+async fn stay(context: &Context, id: Uuid, wait: &Wait) -> anyhow::Result<Exit> {
+    context.interrupted.leaves(format!("detached; the upgrade goes on. Come back with: uplift log -f {id}"));
+    let request = match follow(context, id, Sink::Stderr, wait.timeout.map(minutes)).await? {
+        Followed::AtRest(request) => request,
+        Followed::TimedOut => {
+            if context.print.is_json() {
+                show(context, &one(context, id).await?)?;
+            }
+            return Ok(timed_out(context, id));
+        }
+    };
+    let mut files = Vec::new();
+    if let (Some(folder), Some(result)) = (folder(wait), &request.result) {
+        context.interrupted.leaves(format!("interrupted; fetch it with: uplift download {id}"));
+        files.push(download::result(context, id, result, folder).await?);
+        files.extend(download::report(context, id, folder).await?);
+    }
+    finish(context, &request, &files)?;
+    Ok(Exit::of_state(request.state))
+}
+
+/// The request at its end and the files that were fetched.
+#[derive(Serialize)]
+struct Summary<'a> {
+    #[serde(flatten)]
+    request: &'a Request,
+    files: &'a [PathBuf],
+}
+
+fn finish(context: &Context, request: &Request, files: &[PathBuf]) -> anyhow::Result<()> {
+    if context.print.is_json() {
+        context.print.json(&Summary { request, files })?;
+        return Ok(());
+    }
+    context.print.request(request, context.clock.now())?;
+    let lines = files.iter().map(|file| ("fetched", text::line(&file.to_string_lossy())));
+    context.print.fields(&lines.collect::<Vec<_>>())?;
+    Ok(())
+}
+
+fn folder(wait: &Wait) -> Option<Folder<'_>> {
+    wait.out.as_deref().map(|path| Folder { path, overwrite: wait.force })
+}

@@ -1,0 +1,73 @@
+//! The sample ERP goes 1.0 → 3.0: for test, accepted, for production.
+
+use uplift_core::{Purpose, plan::Action};
+use uplift_tests::{compare, fleet::Fleet, pack, postgres::Database, repository, request::report};
+
+/// A sample 1.0 database of the given scale, and its dump beside the fleet.
+async fn source(fleet: &Fleet, scale: &str) -> (Database, std::path::PathBuf) {
+    let source = Database::create("sample").await;
+    source.psql_file(&repository("deploy/packs/sample/generate.sql"), &[("scale", scale)]);
+    let dump = fleet.file("shop.sql.gz");
+    source.dump(&dump);
+    (source, dump)
+}
+
+#[tokio::test]
+async fn the_sample_goes_through_for_test_and_for_production() {
+    let fleet = Fleet::start().await;
+    let (source, dump) = source(&fleet, "1").await;
+
+    // Production before a test was accepted is refused, and says what is missing.
+    let refused =
+        fleet.run(&["production", "--dump", dump.to_str().unwrap(), "-t", "3.0", "--database", "shop"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("no accepted test of database `shop`"), "{said}");
+
+    let test = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
+    fleet.delivered(test).await;
+    let folder = fleet.download(test);
+    let result = Database::create("result").await;
+    result.restore(&folder.join("shop-3.0.sql.gz"));
+    assert_eq!(result.value("SELECT value FROM erp_meta WHERE key = 'version'").await, "3.0");
+    assert_eq!(result.value("SELECT count(*) FROM partner").await, "1000");
+    assert_eq!(result.value("SELECT sum(amount) FROM ledger_item").await, "0.00");
+    assert_eq!(result.value("SELECT count(*) FROM integration WHERE active").await, "0");
+
+    fleet.must(&["accept", &test.to_string()]);
+    let production = fleet.submit(Purpose::Production, &dump, "3.0", "shop");
+    fleet.delivered(production).await;
+    let folder = fleet.download(production);
+    let upgraded = Database::create("result").await;
+    upgraded.restore(&folder.join("shop-3.0.sql.gz"));
+    assert_ne!(upgraded.value("SELECT count(*) FROM integration WHERE active").await, "0");
+
+    // By hand: the same scripts on the source give the same database.
+    for file in steps() {
+        source.psql_file(&file, &[]);
+    }
+    compare::assert_same(&source, &upgraded).await;
+
+    let report = report(&folder);
+    assert_eq!(report["path"], serde_json::json!(["1.0", "2.0", "3.0"]));
+    assert_eq!(report["proven"], true);
+    assert!(
+        report["reconcile"].as_array().unwrap().iter().any(|pair| pair["before"]["name"] == "trial_balance")
+    );
+
+    for database in [source, result, upgraded] {
+        database.remove().await;
+    }
+    fleet.stop().await;
+}
+
+/// The SQL steps of both hops, in the pack's order.
+fn steps() -> Vec<std::path::PathBuf> {
+    let folder = repository("deploy/packs/sample");
+    let hops = pack(&folder).path(&"1.0".parse().unwrap(), &"3.0".parse().unwrap()).unwrap();
+    hops.iter()
+        .flat_map(|hop| &hop.steps)
+        .filter(|step| matches!(step.action, Action::Sql { .. }))
+        .map(|step| folder.join(&step.script.file))
+        .collect()
+}

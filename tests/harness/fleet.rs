@@ -1,0 +1,270 @@
+//! A fleet of a test's own: a ledger database, a prefix in the object store and in the broker, a name on the Docker
+//! host, one dispatcher and as many workers as wanted.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use uplift_platform::{Config, Ledger, Objects};
+use uplift_sandbox::{DockerConfig, Host};
+use uuid::Uuid;
+
+use crate::{
+    eventually,
+    postgres::Database,
+    process::{Process, binary},
+    repository,
+    services::{Services, variable},
+};
+
+/// Long enough for a start on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A running fleet.
+pub struct Fleet {
+    pub ledger: Ledger,
+    pub objects: Objects,
+    pub host: Host,
+    pub database: Database,
+    pub dispatcher: Process,
+    pub workers: Vec<Process>,
+    server: String,
+    token: String,
+    ops_token: String,
+    started: usize,
+    /// Dropped last: the processes' logs are in it.
+    pub directory: TempDir,
+}
+
+/// How a fleet differs from the usual one.
+pub struct Options {
+    pub services: Services,
+    pub workers: usize,
+    /// Lines for the section `[worker]`.
+    pub worker: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { services: Services::real(), workers: 2, worker: String::new() }
+    }
+}
+
+impl Fleet {
+    /// A fleet with two workers and the sample pack.
+    pub async fn start() -> Self {
+        let fleet = Self::with(Options::default()).await;
+        fleet.push_pack(&repository("deploy/packs/sample"));
+        fleet
+    }
+
+    /// A fleet without packs.
+    pub async fn with(options: Options) -> Self {
+        let directory = tempfile::Builder::new().prefix("uplift-fleet-").tempdir().unwrap();
+        let database = Database::create("ledger").await;
+        let name = format!("t{}", Uuid::now_v7().simple());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let text = configuration(&options, &database, &name, port);
+        let config_file = directory.path().join("uplift.toml");
+        std::fs::write(&config_file, &text).unwrap();
+        let config = Config::parse(&text, []).unwrap();
+        // The harness goes past whatever a test puts in between.
+        let real = Services::real();
+        let own = Config::parse(&text.replace(&options.services.s3, &real.s3), []).unwrap();
+        let ledger = Ledger::connect(&SecretString::from(database.url())).await.unwrap();
+        let objects = Objects::new(&own.objects).unwrap();
+        let docker = DockerConfig {
+            socket: Some(real.docker_socket.into()),
+            images: config.worker.images,
+            fleet: config.worker.fleet,
+        };
+        let host = Host::connect(&docker).await.unwrap();
+        let dispatcher = dispatcher(directory.path());
+        let mut fleet = Self {
+            ops_token: token(directory.path(), "operators", "operator"),
+            token: token(directory.path(), "acme", "customer"),
+            directory,
+            ledger,
+            objects,
+            host,
+            database,
+            dispatcher,
+            workers: Vec::new(),
+            server: format!("http://127.0.0.1:{port}"),
+            started: 0,
+        };
+        fleet.dispatcher_ready().await;
+        for _ in 0..options.workers {
+            fleet.add_worker();
+        }
+        fleet
+    }
+
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub fn ops_token(&self) -> &str {
+        &self.ops_token
+    }
+
+    /// A token of another account.
+    pub fn token_of(&self, account: &str) -> String {
+        token(self.directory.path(), account, "customer")
+    }
+
+    /// Starts one more worker; gives its place in [`Fleet::workers`].
+    pub fn add_worker(&mut self) -> usize {
+        self.started += 1;
+        let config = self.directory.path().join("uplift.toml");
+        let log = self.directory.path().join(format!("worker-{}.log", self.started));
+        self.workers.push(Process::start("uplift-worker", &["--config", config.to_str().unwrap()], &log));
+        self.workers.len() - 1
+    }
+
+    /// Ends the dispatcher as a power cut does, and starts another one.
+    pub async fn restart_dispatcher(&mut self) {
+        self.dispatcher.kill();
+        self.dispatcher = dispatcher(self.directory.path());
+        self.dispatcher_ready().await;
+    }
+
+    async fn dispatcher_ready(&mut self) {
+        let address = self.server.trim_start_matches("http://").to_owned();
+        eventually("the dispatcher listens", START, async || {
+            assert!(self.dispatcher.ended().is_none(), "the dispatcher ended: {}", self.dispatcher.log());
+            TcpStream::connect(&address).await.ok()
+        })
+        .await;
+    }
+
+    /// The command line, as a customer.
+    pub fn uplift(&self) -> Command {
+        let mut command = Command::new(binary("uplift"));
+        command
+            .env("UPLIFT_SERVER", &self.server)
+            .env("UPLIFT_TOKEN", &self.token)
+            .env("UPLIFT_OPS_TOKEN", &self.ops_token)
+            .current_dir(self.directory.path());
+        command
+    }
+
+    /// Pushes a pack, as an operator.
+    pub fn push_pack(&self, folder: &Path) {
+        let output = self.uplift().args(["ops", "packs", "push"]).arg(folder).output().unwrap();
+        assert!(
+            output.status.success(),
+            "push {}: {}",
+            folder.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// A path for a file of this test.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Checks that nothing is left behind, and removes what the fleet had: its last word in every test.
+    pub async fn stop(self) {
+        self.assert_nothing_left().await;
+        let Self { directory, ledger, objects, database, dispatcher, workers, .. } = self;
+        drop((workers, dispatcher, ledger));
+        for prefix in ["requests/", "packs/"] {
+            objects.delete_prefix(prefix).await.unwrap();
+        }
+        database.remove().await;
+        drop(directory);
+    }
+
+    /// No container, volume, multipart upload or lease without a running request.
+    pub async fn assert_nothing_left(&self) {
+        let limit = Duration::from_secs(60);
+        eventually("every container and volume is removed", limit, async || {
+            let left = self.host.leftovers().await.unwrap();
+            left.is_empty().then_some(())
+        })
+        .await;
+        eventually("every multipart upload is completed or aborted", limit, async || {
+            let waiting =
+                self.database.value("SELECT count(*) FROM requests WHERE state = 'awaiting_upload'").await;
+            let left = self.objects.list_uploads("").await.unwrap();
+            (left.len().to_string() == waiting).then_some(())
+        })
+        .await;
+        let leases = "SELECT count(*) FROM requests WHERE lease_until IS NOT NULL OR worker_id IS NOT NULL";
+        assert_eq!(self.database.value(leases).await, "0", "leases left");
+        assert_eq!(self.database.value("SELECT count(*) FROM uploads").await, "0", "uploads left on record");
+    }
+}
+
+fn configuration(options: &Options, database: &Database, name: &str, port: u16) -> String {
+    let Services { amqp, s3, docker_socket, .. } = &options.services;
+    format!(
+        r#"
+[ledger]
+url = "{ledger}"
+[hints]
+url = "{amqp}"
+prefix = "{name}"
+[objects]
+endpoint = "{s3}"
+public_endpoint = "{public}"
+region = "{region}"
+bucket = "{bucket}"
+access_key = "{access}"
+secret_key = "{secret}"
+prefix = "{name}/"
+[dispatcher]
+listen = "127.0.0.1:{port}"
+public_url = "http://127.0.0.1:{port}"
+sweep_seconds = 1
+[worker]
+listen = "127.0.0.1:0"
+docker_socket = "{docker_socket}"
+fleet = "{name}"
+poll_seconds = 5
+reap_seconds = 3
+memory_bytes = 1_073_741_824
+disk_bytes = 4_294_967_296
+{worker}
+"#,
+        ledger = database.url(),
+        public = Services::real().s3,
+        region = variable("UPLIFT_TEST_S3_REGION"),
+        bucket = variable("UPLIFT_TEST_S3_BUCKET"),
+        access = variable("UPLIFT_TEST_S3_ACCESS_KEY"),
+        secret = variable("UPLIFT_TEST_S3_SECRET_KEY"),
+        worker = options.worker,
+    )
+}
+
+fn dispatcher(directory: &Path) -> Process {
+    let config = directory.join("uplift.toml");
+    Process::start(
+        "uplift-dispatcher",
+        &["--config", config.to_str().unwrap()],
+        &directory.join("dispatcher.log"),
+    )
+}
+
+fn token(directory: &Path, account: &str, role: &str) -> String {
+    let output = Command::new(binary("uplift-dispatcher"))
+        .arg("--config")
+        .arg(directory.join("uplift.toml"))
+        .args(["token", "create", "--account", account, "--role", role])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "make a token: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}

@@ -1,0 +1,64 @@
+//! One harness for every test that drives the fleet: real processes, real services, an own corner of each.
+
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a harness panics, and says why"
+)]
+
+pub mod compare;
+pub mod fleet;
+pub mod postgres;
+pub mod process;
+pub mod request;
+pub mod services;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use uplift_core::{Pack, pack::Files};
+
+/// Looks until `probe` gives something; fails after `limit`, saying what was waited for.
+pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(started.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A file of the real inputs.
+pub fn data(name: &str) -> PathBuf {
+    let path = PathBuf::from(services::variable("UPLIFT_TEST_DATA")).join(name);
+    assert!(path.is_file(), "{} is not there: point UPLIFT_TEST_DATA at the real inputs", path.display());
+    path
+}
+
+/// A file of this repository.
+pub fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path)
+}
+
+/// A pack as it lies in a folder.
+pub fn pack(folder: &Path) -> Pack {
+    let mut files = Files::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inside) = folders.pop() {
+        for entry in std::fs::read_dir(inside).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    Pack::from_files(files).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+}

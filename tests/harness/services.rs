@@ -1,0 +1,32 @@
+//! Where the services are: `cargo xtask test` starts them and says so in the environment.
+
+/// A variable that has to be set.
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!(
+            "{name} is not set: run the tests with `cargo xtask test`, which starts the services and sets it"
+        )
+    })
+}
+
+/// The services as a fleet's configuration names them; a test may put something in between.
+#[derive(Clone, Debug)]
+pub struct Services {
+    pub ledger: String,
+    pub amqp: String,
+    pub s3: String,
+    pub docker_socket: String,
+}
+
+impl Services {
+    /// The real ones.
+    pub fn real() -> Self {
+        let docker = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+        Self {
+            ledger: variable("UPLIFT_TEST_LEDGER_URL"),
+            amqp: variable("UPLIFT_TEST_AMQP_URL"),
+            s3: variable("UPLIFT_TEST_S3_ENDPOINT"),
+            docker_socket: docker.trim_start_matches("unix://").to_owned(),
+        }
+    }
+}
