@@ -27,6 +27,7 @@ fn after_help() -> String {
          UPLIFT_SERVER     the platform's address\n  \
          UPLIFT_TOKEN      your token\n  \
          UPLIFT_OPS_TOKEN  an operator's token, preferred by `uplift ops`\n  \
+         SSL_CERT_FILE     certificates to trust instead of the system's\n  \
          NO_COLOR          no colours\n\n{}\n\n\
          Example:\n  uplift test --dump shop.sql.gz -t 18.0 --wait --out .",
         exit::HELP

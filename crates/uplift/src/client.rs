@@ -36,7 +36,7 @@ pub(crate) enum ApiError {
         message: String,
     },
     /// It was not reached, or the connection broke.
-    #[error("{server} does not answer ({reason}): check the address and the network, then try again")]
+    #[error("{server} cannot be reached ({reason}): check the address and the network, then try again")]
     Unreachable {
         /// Its address.
         server: Url,

@@ -21,7 +21,6 @@ use crate::{
     backoff::Backoff,
     client::{Patience, header_text, innermost},
     context::Context,
-    exit::UsageError,
     print, text,
 };
 
@@ -52,8 +51,7 @@ impl Folder<'_> {
         let target = self.path.join(plain(name)?);
         if target.exists() && !self.overwrite {
             let shown = target.display();
-            let message = format!("{shown} is there already: give --force to replace it, or another --out");
-            return Err(UsageError(message).into());
+            bail!("{shown} is there already: give --force to replace it, or another --out");
         }
         Ok(target)
     }
@@ -126,7 +124,9 @@ impl Source<'_> {
             if left == 0 {
                 bail!("fetch {shown}: {error}; try again later with `uplift download {}`", self.request);
             }
-            partial.bar.suspend(|| self.context.print.note(&format!("the download broke ({error}); trying again")));
+            partial
+                .bar
+                .suspend(|| self.context.print.note(&format!("the download broke ({error}); trying again")));
             backoff.pause().await;
             // The link may have expired meanwhile.
             link = self.link().await?;

@@ -73,10 +73,12 @@ async fn packs(context: &Context) -> anyhow::Result<()> {
             (None, false) => "replaced".into(),
         };
         let pushed = format!("{} by {}", text::ago(pack.pushed_at, now), text::line(&pack.pushed_by));
-        vec![text::line(&pack.product), text::line(&pack.title), text::line(&pack.digest), pushed, state]
+        // Enough to tell packs apart; --json has it all.
+        let digest: String = pack.digest.chars().take(12).collect();
+        vec![text::line(&pack.product), text::line(&pack.title), text::line(&digest), state, pushed]
     };
     let rows: Vec<_> = list.iter().map(row).collect();
-    context.print.table(&["PRODUCT", "TITLE", "DIGEST", "PUSHED", "STATE"], &rows)?;
+    context.print.table(&["PRODUCT", "TITLE", "DIGEST", "STATE", "PUSHED"], &rows)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A pack's folder on disk.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, anyhow, bail};
 use uplift_core::{
@@ -12,9 +12,13 @@ use crate::text;
 
 /// Reads and checks a pack. Hidden files stay out; a script's neighbours, such as a README, go along.
 pub(crate) fn read(folder: &Path) -> anyhow::Result<Pack> {
+    let shown = folder.display();
+    // Before everything below a folder that was named by mistake is read.
+    if !folder.join(MANIFEST).is_file() {
+        bail!("{shown} is not a pack: name the folder that holds {MANIFEST}");
+    }
     let mut files = Files::new();
     let mut left = MAX_ARCHIVE_BYTES as u64;
-    let shown = folder.display();
     walk(folder, "", &mut files, &mut left).with_context(|| format!("read the pack {shown}"))?;
     Pack::from_files(files).map_err(|error| {
         let file = folder.join(&error.file);
@@ -23,7 +27,7 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<Pack> {
 }
 
 fn walk(folder: &Path, prefix: &str, files: &mut Files, left: &mut u64) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder).map_err(|error| hint(&error, folder))? {
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let entry = entry?;
         let path = entry.path();
         let shown = path.display();
@@ -48,15 +52,6 @@ fn walk(folder: &Path, prefix: &str, files: &mut Files, left: &mut u64) -> anyho
         }
     }
     Ok(())
-}
-
-fn hint(error: &io::Error, folder: &Path) -> anyhow::Error {
-    match error.kind() {
-        io::ErrorKind::NotADirectory => {
-            anyhow!("{} is a file: name the folder that holds {MANIFEST}", folder.display())
-        }
-        _ => anyhow!("{}: {error}", folder.display()),
-    }
 }
 
 #[cfg(test)]
@@ -110,6 +105,12 @@ sql = "1.0-2.0/one.sql"
         let error = read(folder.path()).unwrap_err().to_string();
         let place = format!("{}:15: ", folder.path().join("pack.toml").display());
         assert!(error.starts_with(&place) && error.contains("1.0-2.0/one.sql"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_pack_is_not_searched() {
+        let error = read(Path::new("/")).unwrap_err().to_string();
+        assert!(error.contains("/ is not a pack"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use uplift_core::{
-    Failure,
+    Failure, Purpose,
     api::{FailureView, LogLine, Request},
     event::Level,
     request::StateCode,
@@ -92,7 +93,7 @@ impl Printer {
         if colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    fn state(self, state: StateCode, text: &str) -> String {
+    fn paint_state(self, state: StateCode, text: &str) -> String {
         let colour = match state {
             StateCode::AwaitingUpload | StateCode::Queued | StateCode::Cancelled => return text.to_owned(),
             StateCode::Running => "36",
@@ -103,20 +104,28 @@ impl Printer {
         self.paint(text, colour, Sink::Stdout)
     }
 
-    /// A request with all that is known.
-    pub(crate) fn request(self, request: &Request, now: DateTime<Utc>) -> io::Result<()> {
+    /// A request with all that is known, and its files that are here.
+    pub(crate) fn request(
+        self,
+        request: &Request,
+        fetched: &[PathBuf],
+        now: DateTime<Utc>,
+    ) -> io::Result<()> {
         let mut rows = vec![
             ("request", request.id.to_string()),
             ("database", text::line(&request.database)),
             ("purpose", request.purpose.to_string()),
             ("upgrade", upgrade(request)),
-            ("state", self.state(request.state, &stage(request))),
+            ("state", self.paint_state(request.state, &stage(request))),
         ];
         let time = |at: DateTime<Utc>| format!("{} ({})", text::time(at), text::ago(at, now));
         rows.push(("submitted", time(request.created_at)));
         rows.extend(request.uploaded_at.map(|at| ("uploaded", time(at))));
         rows.extend(request.started_at.map(|at| ("started", time(at))));
         rows.extend(request.finished_at.map(|at| ("ended", time(at))));
+        if let (Some(from), Some(to)) = (request.uploaded_at, request.finished_at) {
+            rows.push(("took", text::duration((to - from).to_std().unwrap_or_default())));
+        }
         if let Some(at) = request.deadline.filter(|_| !request.state.is_final()) {
             rows.push(("promised", time(at)));
         }
@@ -127,7 +136,8 @@ impl Printer {
             rows.push(("sha256", text::line(&result.sha256)));
         }
         rows.extend(request.failure.as_ref().map(|failure| ("failure", describe(failure))));
-        rows.extend(next(request).map(|next| ("next", next)));
+        rows.extend(fetched.iter().map(|file| ("fetched", text::line(&file.to_string_lossy()))));
+        rows.extend(next(request, !fetched.is_empty()).map(|next| ("next", next)));
         self.fields(&rows)
     }
 
@@ -153,7 +163,7 @@ impl Printer {
                 request.purpose.to_string(),
                 upgrade(request),
                 text::ago(request.created_at, now),
-                self.state(request.state, &stage(request)),
+                self.paint_state(request.state, &stage(request)),
             ];
             if account {
                 row.insert(1, text::line(&request.account));
@@ -180,9 +190,22 @@ impl Printer {
     }
 }
 
+/// A state in words that go behind "is".
+pub(crate) const fn state(state: StateCode) -> &'static str {
+    match state {
+        StateCode::AwaitingUpload => "waiting for its upload",
+        StateCode::Queued => "queued",
+        StateCode::Running => "running",
+        StateCode::Delivered => "delivered",
+        StateCode::Intervention => "in intervention",
+        StateCode::Rejected => "rejected",
+        StateCode::Cancelled => "cancelled",
+    }
+}
+
 /// The state, and where a running request is in it.
 pub(crate) fn stage(request: &Request) -> String {
-    let mut text = request.state.as_str().replace('_', " ");
+    let mut text = state(request.state).to_owned();
     if request.cancelling {
         text.push_str(", being cancelled");
     }
@@ -226,20 +249,21 @@ fn describe(failure: &FailureView) -> String {
 }
 
 /// What its customer does next.
-fn next(request: &Request) -> Option<String> {
+fn next(request: &Request, fetched: bool) -> Option<String> {
     let id = request.id;
+    let fetch = format!("uplift download {id}");
     Some(match request.state {
         StateCode::AwaitingUpload => format!("uplift resume {id} --dump FILE"),
         StateCode::Queued | StateCode::Running => format!("uplift log -f {id}"),
         StateCode::Delivered => match (request.purpose, request.accepted_at) {
-            (uplift_core::Purpose::Test, None) => {
-                format!("uplift download {id}, try it, and then: uplift accept {id}")
-            }
-            (uplift_core::Purpose::Test, Some(_)) => {
+            (Purpose::Test, None) if fetched => format!("try it, and then: uplift accept {id}"),
+            (Purpose::Test, None) => format!("{fetch}, try it, and then: uplift accept {id}"),
+            (Purpose::Test, Some(_)) => {
                 let database = text::argument(&request.database);
                 format!("uplift production --dump FILE -t {} --database {database}", request.target)
             }
-            (uplift_core::Purpose::Production, _) => format!("uplift download {id}"),
+            (Purpose::Production, _) if fetched => return None,
+            (Purpose::Production, _) => fetch,
         },
         StateCode::Intervention => {
             "nothing: the platform's engineers have it, and the upgrade goes on once they are done".into()

@@ -10,8 +10,8 @@ use crate::harness::{Fleet, LIMITS, label, run, script};
 /// Everything that Docker has of a request, by its names.
 fn names(label: &Label) -> String {
     let ask = |args: &[&str]| {
-        let out = Command::new("docker").args(args).output().unwrap();
-        String::from_utf8(out.stdout).unwrap()
+        let out = Command::new("docker").args(args).output().expect("run docker");
+        String::from_utf8(out.stdout).expect("UTF-8")
     };
     let filter = format!("label=uplift.request={}", label.request);
     ask(&["ps", "-a", "-q", "--filter", &filter]) + &ask(&["volume", "ls", "-q", "--filter", &filter])

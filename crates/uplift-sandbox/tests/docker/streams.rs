@@ -52,9 +52,9 @@ async fn two_hundred_megabytes_come_back_whole_in_bounded_memory() {
 
 /// The most memory that this process ever had.
 fn peak_memory_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    let status = std::fs::read_to_string("/proc/self/status").expect("read the process's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") / 1024
 }
 
 #[tokio::test]

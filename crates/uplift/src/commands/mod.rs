@@ -21,7 +21,7 @@ use crate::{
     exit::{Exit, UsageError},
     follow::{Followed, follow},
     ops,
-    print::Sink,
+    print::{self, Sink},
     text,
 };
 
@@ -97,7 +97,7 @@ async fn fetch(context: &Context, args: &Download) -> anyhow::Result<Exit> {
         bail!(
             "request {} is {}, so there is nothing to fetch: see `uplift status {0}`",
             request.id,
-            request.state.as_str().replace('_', " ")
+            print::state(request.state)
         );
     };
     folder.prepare()?;
@@ -150,7 +150,7 @@ pub(crate) fn show(context: &Context, request: &Request) -> anyhow::Result<()> {
     if context.print.is_json() {
         context.print.json(request)?;
     } else {
-        context.print.request(request, context.clock.now())?;
+        context.print.request(request, &[], context.clock.now())?;
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ fn ending(request: &Request) -> String {
     let id = request.id;
     match request.state {
         StateCode::Delivered => format!("delivered; fetch it with: uplift download {id}"),
-        state => format!("{}; details: uplift status {id}", state.as_str().replace('_', " ")),
+        state => format!("{}; details: uplift status {id}", print::state(state)),
     }
 }
 

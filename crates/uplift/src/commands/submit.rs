@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Serialize;
 use uplift_core::{
     Purpose,
-    api::{Created, NewRequest, Request, UploadState, UploadedPart},
+    api::{Created, NewRequest, Request, ResultView, UploadState, UploadedPart},
     request::StateCode,
 };
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::{
     download::{self, Folder},
     exit::{Exit, UsageError},
     follow::{Followed, follow},
-    print::Sink,
+    print::{self, Sink},
     text,
     upload::{Dump, database_name, how_to_resume, parts::Cut, send},
 };
@@ -60,7 +60,7 @@ pub(super) async fn resume(context: &Context, args: &Resume) -> anyhow::Result<E
     }
     let request = one(context, args.request).await?;
     if request.state != StateCode::AwaitingUpload {
-        let state = request.state.as_str().replace('_', " ");
+        let state = print::state(request.state);
         bail!("request {} is {state}, so its upload is over: see `uplift status {0}`", request.id);
     }
     let path = ["requests", &args.request.to_string(), "upload"];
@@ -108,12 +108,24 @@ async fn stay(context: &Context, id: Uuid, wait: &Wait) -> anyhow::Result<Exit> 
     };
     let mut files = Vec::new();
     if let (Some(folder), Some(result)) = (folder(wait), &request.result) {
-        context.interrupted.leaves(format!("interrupted; fetch it with: uplift download {id}"));
-        files.push(download::result(context, id, result, folder).await?);
-        files.extend(download::report(context, id, folder).await?);
+        let how = format!("fetch it with: uplift download {id}");
+        context.interrupted.leaves(format!("interrupted; the upgrade is delivered: {how}"));
+        let fetched = fetch(context, id, result, folder).await;
+        files = fetched.with_context(|| format!("the upgrade is delivered, but not fetched; {how}"))?;
     }
     finish(context, &request, &files)?;
     Ok(Exit::of_state(request.state))
+}
+
+async fn fetch(
+    context: &Context,
+    id: Uuid,
+    result: &ResultView,
+    folder: Folder<'_>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = vec![download::result(context, id, result, folder).await?];
+    files.extend(download::report(context, id, folder).await?);
+    Ok(files)
 }
 
 /// The request at its end and the files that were fetched.
@@ -129,9 +141,7 @@ fn finish(context: &Context, request: &Request, files: &[PathBuf]) -> anyhow::Re
         context.print.json(&Summary { request, files })?;
         return Ok(());
     }
-    context.print.request(request, context.clock.now())?;
-    let lines = files.iter().map(|file| ("fetched", text::line(&file.to_string_lossy())));
-    context.print.fields(&lines.collect::<Vec<_>>())?;
+    context.print.request(request, files, context.clock.now())?;
     Ok(())
 }
 

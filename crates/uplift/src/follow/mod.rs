@@ -54,6 +54,7 @@ pub(crate) async fn follow(
         last: None,
         resting_since: None,
         away: false,
+        queued: false,
     };
     let run = follower.run();
     let outcome = match limit {
@@ -77,6 +78,8 @@ struct Follower<'a> {
     resting_since: Option<Instant>,
     /// Whether it was said that the dispatcher is away.
     away: bool,
+    /// Whether it was said that the request waits.
+    queued: bool,
 }
 
 impl Follower<'_> {
@@ -86,7 +89,7 @@ impl Follower<'_> {
             match self.connection(&mut backoff).await {
                 Ok(Some(request)) => return Ok(request),
                 Ok(None) => {}
-                Err(Broken::Api(error)) if error.is_passing() => self.say_away(&error),
+                Err(Broken::Api(error)) if error.is_passing() => self.say_away(),
                 Err(Broken::Api(error)) => return Err(error.into()),
                 Err(Broken::Output(error)) => return Err(error.into()),
             }
@@ -174,6 +177,11 @@ impl Follower<'_> {
             Err(error) => return Err(error.into()),
         };
         self.bar.set_message(print::stage(&request));
+        let queued = request.state == StateCode::Queued;
+        if queued && !std::mem::replace(&mut self.queued, queued) {
+            self.bar.suspend(|| self.context.print.note("queued: it begins as soon as a worker is free"));
+        }
+        self.queued = queued;
         if !at_rest(request.state) {
             self.resting_since = None;
             return Ok(None);
@@ -182,9 +190,11 @@ impl Follower<'_> {
         Ok((since.elapsed() >= LAST_LINES).then_some(request))
     }
 
-    fn say_away(&mut self, error: &ApiError) {
+    fn say_away(&mut self) {
         if !std::mem::replace(&mut self.away, true) {
-            self.bar.suspend(|| self.context.print.note(&format!("{error}; waiting for it")));
+            let words =
+                "the server is away; the upgrade goes on, and so does its log once the server is back";
+            self.bar.suspend(|| self.context.print.note(words));
         }
     }
 }

@@ -92,6 +92,13 @@ fn an_upgrade_that_needs_a_person_ends_the_wait_though_its_log_stays_open() {
 }
 
 #[test]
+fn a_wait_that_is_over_has_a_code_of_its_own() {
+    let server = Server::start(Script { state: "running", ..Script::default() });
+    let output = uplift(&server, &["log", "-f", "--timeout", "0", REQUEST]);
+    assert_eq!(code(&output), 12, "{output:?}");
+}
+
+#[test]
 fn a_download_goes_on_where_it_broke() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
@@ -102,7 +109,7 @@ fn a_download_goes_on_where_it_broke() {
     assert_eq!(server.seen().ranges, ["", "bytes=13-"]);
 
     // Nothing is overwritten unasked, and nothing is left beside it.
-    assert_eq!(code(&uplift(&server, &["download", REQUEST, "--out", out])), 2);
+    assert_eq!(code(&uplift(&server, &["download", REQUEST, "--out", out])), 1);
     assert_eq!(code(&uplift(&server, &["download", REQUEST, "--out", out, "--force"])), 0);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -1,13 +1,13 @@
 //! A plain dump into a database, as the tenant, statement by statement.
 
-use std::{
-    collections::BTreeMap,
-    io::{Read, Write as _},
-    ops::Range,
-};
+mod copy;
+
+use std::{collections::BTreeMap, io::Read, ops::Range};
 
 use postgres::Client;
 use uplift_core::{event::LeftOut, failure::Failure};
+
+use copy::Copy;
 
 use crate::{
     failure::{Outcome, of_dump, rejected, rejected_at},
@@ -205,30 +205,9 @@ impl<'a> Loader<'a> {
     ) -> Outcome<()> {
         self.flush()?;
         self.nothing_made = false;
-        let missing = self.missing();
-        let fails = |error: &postgres::Error| {
-            let place = error.as_db_error().and_then(|db| db.where_()).unwrap_or_default();
-            let note = if place.is_empty() { missing.clone() } else { format!("{place}. {missing}") };
-            of_dump(line, text, note.trim(), error)
-        };
-        let mut writer = self.client.copy_in(text).map_err(|error| fails(&error))?;
-        loop {
-            told();
-            match reader.next().map_err(|error| unreadable(&error))? {
-                Item::CopyData(chunk) => {
-                    // A writer that fails says why when it is finished.
-                    if writer.write_all(chunk).and_then(|()| writer.flush()).is_err() {
-                        break;
-                    }
-                }
-                Item::CopyEnd => break,
-                Item::End(Ending::Truncated { line, inside }) => return Err(truncated(line, inside)),
-                Item::End(Ending::Whole) | Item::Statement(_) | Item::CopyStart(_) | Item::Meta { .. } => {
-                    return Err(rejected_at(line, Some(text), "The rows of this COPY do not end"));
-                }
-            }
-        }
-        self.rows += writer.finish().map_err(|error| fails(&error))?;
+        let note = self.missing();
+        let copy = Copy { text, line, alone: !self.in_transaction, note: &note };
+        self.rows += copy.run(self.client, reader, told)?;
         self.statements += 1;
         Ok(())
     }
