@@ -6,55 +6,116 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::postgres::Database;
 
+/// The schemas that are a customer's, and what in them is no extension's. A heir has its columns in another order once
+/// it was restored: what its parent got late stands where the parent has it, no longer at the end.
+const PRELUDE: &str = "
+    WITH space AS (
+        SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    ), foreign_made AS (
+        SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+    ), relation AS (
+        SELECT c.*, format('%I.%I', nspname, relname) AS called,
+               NOT relispartition AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid) AS heir
+        FROM pg_class c JOIN space s ON s.oid = relnamespace
+        WHERE NOT EXISTS (SELECT FROM foreign_made WHERE classid = 'pg_class'::regclass AND objid = c.oid)
+    ) ";
+
 /// Every aspect of a database by which two are compared: a query of a name and what stands behind it.
-const ASPECTS: [(&str, &str); 9] = [
+const ASPECTS: [(&str, &str); 17] = [
+    ("schemas", "SELECT nspname, '' FROM space"),
+    (
+        "extensions",
+        "SELECT extname, concat_ws(' ', extversion, extnamespace::regnamespace) FROM pg_extension",
+    ),
+    (
+        "relations",
+        "SELECT called, concat_ws(' ', relkind, relpersistence, reloptions, relrowsecurity, relreplident,
+                (SELECT string_agg(inhparent::regclass::text, ',' ORDER BY inhseqno)
+                 FROM pg_inherits WHERE inhrelid = r.oid),
+                pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid))
+         FROM relation r WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')",
+    ),
     (
         "columns",
-        "SELECT c.oid::regclass || '.' || a.attname,
-                concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity,
-                    pg_get_expr(d.adbin, d.adrelid))
-         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-         WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace = 'public'::regnamespace",
+        "SELECT called || '.' || attname,
+                concat_ws(' ', CASE WHEN NOT heir THEN row_number() OVER (PARTITION BY attrelid ORDER BY attnum) END,
+                    format_type(atttypid, atttypmod), attnotnull, attgenerated, attidentity, attstorage,
+                    attcollation::regcollation, attislocal, pg_get_expr(d.adbin, d.adrelid))
+         FROM relation r JOIN pg_attribute a ON attrelid = r.oid AND attnum > 0 AND NOT attisdropped
+         LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = attnum
+         WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'c')",
     ),
     (
         "constraints",
-        "SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) || convalidated
-         FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+        "SELECT concat_ws('.', r.called, contypid::regtype, conname),
+                concat_ws(' ', pg_get_constraintdef(k.oid), convalidated, conislocal)
+         FROM pg_constraint k JOIN space s ON s.oid = connamespace LEFT JOIN relation r ON r.oid = conrelid
+         WHERE contype <> 't'",
     ),
     (
         "indexes",
-        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) || indisvalid
-         FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE c.relnamespace = 'public'::regnamespace",
+        "SELECT called, concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid, indisclustered, indisreplident)
+         FROM pg_index JOIN relation r ON r.oid = indexrelid",
+    ),
+    (
+        "sequences",
+        "SELECT called, concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle,
+                refobjid::regclass, refobjsubid > 0)
+         FROM pg_sequence JOIN relation r ON r.oid = seqrelid
+         LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = seqrelid AND d.deptype IN ('a', 'i')",
     ),
     (
         "comments",
-        "SELECT (pg_identify_object(classoid, objoid, objsubid)).identity, description
-         FROM pg_description d LEFT JOIN pg_class c ON classoid = 'pg_class'::regclass AND c.oid = objoid
-         WHERE objoid >= 16384 AND c.relnamespace IS NOT DISTINCT FROM 'public'::regnamespace
-           AND classoid = 'pg_class'::regclass",
+        "SELECT i.type || ' ' || i.identity, description
+         FROM pg_description d, pg_identify_object(d.classoid, d.objoid, d.objsubid) i
+         WHERE objoid >= 16384
+           AND NOT EXISTS (SELECT FROM foreign_made WHERE classid = d.classoid AND objid = d.objoid)",
     ),
-    ("extensions", "SELECT extname::text, extversion FROM pg_extension"),
     (
         "views",
-        "SELECT oid::regclass::text, pg_get_viewdef(oid) FROM pg_class
-         WHERE relkind IN ('v', 'm') AND relnamespace = 'public'::regnamespace",
+        "SELECT called, concat_ws(' ', pg_get_viewdef(oid), relispopulated) FROM relation WHERE relkind IN ('v', 'm')",
     ),
     (
         "functions",
-        "SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p
-         LEFT JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
-         WHERE pronamespace = 'public'::regnamespace AND prokind <> 'a' AND d.objid IS NULL",
+        "SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p JOIN space s ON s.oid = pronamespace
+         WHERE prokind <> 'a'
+           AND NOT EXISTS (SELECT FROM foreign_made WHERE classid = 'pg_proc'::regclass AND objid = p.oid)",
     ),
     (
         "triggers",
-        "SELECT tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+        "SELECT called || '.' || tgname, concat_ws(' ', pg_get_triggerdef(t.oid), tgenabled)
+         FROM pg_trigger t JOIN relation r ON r.oid = tgrelid WHERE NOT tgisinternal",
+    ),
+    (
+        "rules",
+        "SELECT called || '.' || rulename, concat_ws(' ', pg_get_ruledef(w.oid), ev_enabled)
+         FROM pg_rewrite w JOIN relation r ON r.oid = ev_class WHERE rulename <> '_RETURN'",
+    ),
+    (
+        "policies",
+        "SELECT called || '.' || polname, concat_ws(' ', polcmd, polpermissive, pg_get_expr(polqual, polrelid),
+                pg_get_expr(polwithcheck, polrelid))
+         FROM pg_policy JOIN relation r ON r.oid = polrelid",
     ),
     (
         "types",
-        "SELECT t.typname::text, coalesce(string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder), '')
-         FROM pg_type t LEFT JOIN pg_enum e ON e.enumtypid = t.oid
-         WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd') GROUP BY 1",
+        "SELECT t.oid::regtype::text, concat_ws(' ', typtype, format_type(typbasetype, typtypmod), typnotnull, typdefault,
+                (SELECT string_agg(quote_literal(enumlabel), ',' ORDER BY enumsortorder)
+                 FROM pg_enum WHERE enumtypid = t.oid))
+         FROM pg_type t JOIN space s ON s.oid = typnamespace
+         WHERE typtype IN ('e', 'd', 'r')
+           AND NOT EXISTS (SELECT FROM foreign_made WHERE classid = 'pg_type'::regclass AND objid = t.oid)",
+    ),
+    (
+        "statistics",
+        "SELECT format('%I.%I', nspname, stxname), pg_get_statisticsobjdef(x.oid)
+         FROM pg_statistic_ext x JOIN space s ON s.oid = stxnamespace",
+    ),
+    ("event triggers", "SELECT evtname, concat_ws(' ', evtevent, evtfoid::regprocedure, evttags) FROM pg_event_trigger"),
+    (
+        "large objects",
+        "SELECT m.oid::text, (SELECT md5(string_agg(data, '' ORDER BY pageno)) FROM pg_largeobject l WHERE l.loid = m.oid)
+         FROM pg_largeobject_metadata m",
     ),
 ];
 
@@ -89,9 +150,14 @@ pub async fn snapshot(database: &Database) -> BTreeMap<String, String> {
     let mut connection = database.connect().await;
     let mut snapshot = BTreeMap::new();
     for (aspect, query) in ASPECTS {
-        for row in sqlx::query(query).fetch_all(&mut connection).await.unwrap() {
-            let value: Option<String> = row.get(1);
-            snapshot.insert(format!("{aspect} {}", row.get::<String, _>(0)), value.unwrap_or_default());
+        let sql = format!(
+            "{PRELUDE} SELECT name::text, definition::text FROM ({query}) AS aspect (name, definition)"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await;
+        for row in rows.unwrap_or_else(|error| panic!("{aspect}: {error}")) {
+            let (name, definition): (String, Option<String>) = (row.get(0), row.get(1));
+            let again = snapshot.insert(format!("{aspect} {name}"), definition.unwrap_or_default());
+            assert!(again.is_none(), "{aspect}: {name} comes twice, so one of them is not compared");
         }
     }
     contents(&mut connection, &mut snapshot).await;
@@ -100,19 +166,21 @@ pub async fn snapshot(database: &Database) -> BTreeMap<String, String> {
 
 /// A hash of each table's rows that does not depend on their order, and where each sequence stands.
 async fn contents(connection: &mut PgConnection, snapshot: &mut BTreeMap<String, String>) {
-    let relations: Vec<(String, bool)> = sqlx::query_as(
-        "SELECT oid::regclass::text, relkind = 'S' FROM pg_class
-         WHERE relkind IN ('r', 'p', 'm', 'S') AND relnamespace = 'public'::regnamespace",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .unwrap();
-    for (relation, sequence) in relations {
+    let sql = format!(
+        "{PRELUDE}
+         SELECT called, relkind = 'S', CASE WHEN NOT heir THEN 'r' ELSE
+                (SELECT format('ROW(%s)', string_agg(quote_ident(attname), ', ' ORDER BY attname))
+                 FROM pg_attribute WHERE attrelid = r.oid AND attnum > 0 AND NOT attisdropped) END
+         FROM relation r WHERE relkind IN ('r', 'p', 'm', 'S')"
+    );
+    let relations: Vec<(String, bool, String)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *connection).await.unwrap();
+    for (relation, sequence, row) in relations {
         let sql = if sequence {
             format!("SELECT last_value || ' ' || is_called FROM {relation}")
         } else {
             format!(
-                "SELECT count(*) || ' ' || coalesce(sum(hashtextextended(r::text, 0)), 0) FROM {relation} r"
+                "SELECT count(*) || ' ' || coalesce(sum(hashtextextended({row}::text, 0)), 0) FROM {relation} r"
             )
         };
         let value: String =

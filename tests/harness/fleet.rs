@@ -11,6 +11,7 @@ use std::{
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use uplift_core::RequestId;
 use uplift_platform::{Config, Ledger, Objects};
 use uplift_sandbox::{DockerConfig, Host};
 use uuid::Uuid;
@@ -34,6 +35,7 @@ pub struct Fleet {
     pub database: Database,
     pub dispatcher: Process,
     pub workers: Vec<Process>,
+    name: String,
     server: String,
     token: String,
     ops_token: String,
@@ -48,11 +50,21 @@ pub struct Options {
     pub workers: usize,
     /// Lines for the section `[worker]`.
     pub worker: String,
+    /// Lines for the section `[objects]`.
+    pub objects: String,
+    /// How often a worker looks at the ledger when no hint comes, in seconds.
+    pub poll_seconds: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { services: Services::real(), workers: 2, worker: String::new() }
+        Self {
+            services: Services::real(),
+            workers: 2,
+            worker: String::new(),
+            objects: String::new(),
+            poll_seconds: 5,
+        }
     }
 }
 
@@ -76,7 +88,8 @@ impl Fleet {
         let config = Config::parse(&text, []).unwrap();
         // The harness goes past whatever a test puts in between.
         let real = Services::real();
-        let own = Config::parse(&text.replace(&options.services.s3, &real.s3), []).unwrap();
+        let direct = text.replace(&options.services.s3, &real.s3);
+        let own = Config::parse(&direct.replace(&options.services.public_s3, &real.s3), []).unwrap();
         let ledger = Ledger::connect(&SecretString::from(database.url())).await.unwrap();
         let objects = Objects::new(&own.objects).unwrap();
         let docker = DockerConfig {
@@ -96,6 +109,7 @@ impl Fleet {
             database,
             dispatcher,
             workers: Vec::new(),
+            name,
             server: format!("http://127.0.0.1:{port}"),
             started: 0,
         };
@@ -104,6 +118,11 @@ impl Fleet {
             fleet.add_worker();
         }
         fleet
+    }
+
+    /// What its queues, its keys in the object store and its containers begin with, or are labelled by.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn server(&self) -> &str {
@@ -125,11 +144,24 @@ impl Fleet {
 
     /// Starts one more worker; gives its place in [`Fleet::workers`].
     pub fn add_worker(&mut self) -> usize {
+        self.add_worker_with(&[])
+    }
+
+    /// The same, with settings that differ: `("SLOTS", "4")`.
+    pub fn add_worker_with(&mut self, settings: &[(&str, &str)]) -> usize {
         self.started += 1;
         let config = self.directory.path().join("uplift.toml");
         let log = self.directory.path().join(format!("worker-{}.log", self.started));
-        self.workers.push(Process::start("uplift-worker", &["--config", config.to_str().unwrap()], &log));
+        let arguments = ["--config", config.to_str().unwrap()];
+        self.workers.push(Process::start_with("uplift-worker", &arguments, settings, &log));
         self.workers.len() - 1
+    }
+
+    /// The place in [`Fleet::workers`] of the one that runs a request.
+    pub async fn worker_of(&self, request: RequestId) -> usize {
+        let worker = self.request(request).await.worker.expect("a worker").to_string();
+        let found = self.workers.iter().position(|process| process.log().contains(&worker));
+        found.expect("the worker's log names it")
     }
 
     /// Ends the dispatcher as a power cut does, and starts another one.
@@ -209,7 +241,7 @@ impl Fleet {
 }
 
 fn configuration(options: &Options, database: &Database, name: &str, port: u16) -> String {
-    let Services { amqp, s3, docker_socket, .. } = &options.services;
+    let Services { amqp, s3, public_s3, docker_socket, .. } = &options.services;
     format!(
         r#"
 [ledger]
@@ -219,12 +251,13 @@ url = "{amqp}"
 prefix = "{name}"
 [objects]
 endpoint = "{s3}"
-public_endpoint = "{public}"
+public_endpoint = "{public_s3}"
 region = "{region}"
 bucket = "{bucket}"
 access_key = "{access}"
 secret_key = "{secret}"
 prefix = "{name}/"
+{objects}
 [dispatcher]
 listen = "127.0.0.1:{port}"
 public_url = "http://127.0.0.1:{port}"
@@ -233,19 +266,20 @@ sweep_seconds = 1
 listen = "127.0.0.1:0"
 docker_socket = "{docker_socket}"
 fleet = "{name}"
-poll_seconds = 5
+poll_seconds = {poll_seconds}
 reap_seconds = 3
 memory_bytes = 1_073_741_824
 disk_bytes = 4_294_967_296
 {worker}
 "#,
         ledger = database.url(),
-        public = Services::real().s3,
         region = variable("UPLIFT_TEST_S3_REGION"),
         bucket = variable("UPLIFT_TEST_S3_BUCKET"),
         access = variable("UPLIFT_TEST_S3_ACCESS_KEY"),
         secret = variable("UPLIFT_TEST_S3_SECRET_KEY"),
+        poll_seconds = options.poll_seconds,
         worker = options.worker,
+        objects = options.objects,
     )
 }
 

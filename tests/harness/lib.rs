@@ -7,10 +7,12 @@
     reason = "a harness panics, and says why"
 )]
 
+pub mod broker;
 pub mod compare;
 pub mod fleet;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod request;
 pub mod services;
 

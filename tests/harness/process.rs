@@ -17,10 +17,16 @@ pub struct Process {
 impl Process {
     /// Starts one of the project's programs; what it says goes to a file.
     pub fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
+        Self::start_with(program, arguments, &[], log)
+    }
+
+    /// The same, with settings of the section `[worker]` that win over its file.
+    pub fn start_with(program: &str, arguments: &[&str], settings: &[(&str, &str)], log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(binary(program))
             .args(arguments)
             .env("RUST_BACKTRACE", "1")
+            .envs(settings.iter().map(|(name, value)| (format!("UPLIFT__WORKER__{name}"), value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

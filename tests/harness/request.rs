@@ -1,6 +1,10 @@
 //! Requests as a test sees them: submitted by the command line, observed in the ledger.
 
-use std::{path::Path, process::Output, time::Duration};
+use std::{
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use serde_json::Value;
 use uplift_core::{
@@ -17,14 +21,22 @@ pub const LIMIT: Duration = Duration::from_secs(240);
 impl Fleet {
     /// Uploads a dump without waiting for the rest; gives the request.
     pub fn submit(&self, purpose: Purpose, dump: &Path, target: &str, database: &str) -> RequestId {
-        let output = self
-            .uplift()
-            .args(["--json", purpose.as_str(), "--dump"])
-            .arg(dump)
-            .args(["-t", target, "--database", database])
-            .output()
-            .unwrap();
+        let output = self.submission(purpose, dump, target, database).output().unwrap();
         json(&output)["id"].as_str().expect("the request's id").parse().unwrap()
+    }
+
+    /// The command line that uploads a dump, for adding to it.
+    pub fn submission(&self, purpose: Purpose, dump: &Path, target: &str, database: &str) -> Command {
+        let mut command = self.uplift();
+        command.args(["--json", purpose.as_str(), "--dump"]).arg(dump);
+        command.args(["-t", target, "--database", database]);
+        command
+    }
+
+    /// Hands in a dump and stays until the end, as a person does with `--wait`.
+    pub async fn hand_in(&self, purpose: Purpose, dump: &Path, target: &str, database: &str) -> HandedIn {
+        let mut command = tokio::process::Command::from(self.submission(purpose, dump, target, database));
+        HandedIn::of(command.arg("--wait").kill_on_drop(true).output().await.unwrap())
     }
 
     /// Runs the command line; gives its output, whatever its exit code.
@@ -94,6 +106,38 @@ impl Fleet {
         self.must(&["download", &id, "--out", &out]);
         self.must(&["download", &id, "--report", "--out", &out]);
         folder
+    }
+}
+
+/// How a command line with `--json --wait` ended.
+#[derive(Debug)]
+pub struct HandedIn {
+    pub code: Option<i32>,
+    /// The request as it says; nothing where it has not come so far.
+    pub request: Value,
+    pub stderr: String,
+}
+
+impl HandedIn {
+    fn of(output: Output) -> Self {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let request = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        Self { code: output.status.code(), request, stderr }
+    }
+
+    /// The request's id.
+    pub fn id(&self) -> RequestId {
+        self.request["id"].as_str().unwrap_or_else(|| panic!("no request: {self:?}")).parse().unwrap()
+    }
+
+    /// The request's failure, field by field.
+    pub fn failure(&self) -> &Value {
+        &self.request["failure"]["failure"]
+    }
+
+    /// The request's failure in words; what the program said on stderr where there is no request.
+    pub fn message(&self) -> &str {
+        self.request["failure"]["message"].as_str().unwrap_or(&self.stderr)
     }
 }
 

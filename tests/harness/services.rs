@@ -1,5 +1,7 @@
 //! Where the services are: `cargo xtask test` starts them and says so in the environment.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
 /// A variable that has to be set.
 pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
@@ -15,6 +17,8 @@ pub struct Services {
     pub ledger: String,
     pub amqp: String,
     pub s3: String,
+    /// The object store as customers reach it.
+    pub public_s3: String,
     pub docker_socket: String,
 }
 
@@ -26,7 +30,15 @@ impl Services {
             ledger: variable("UPLIFT_TEST_LEDGER_URL"),
             amqp: variable("UPLIFT_TEST_AMQP_URL"),
             s3: variable("UPLIFT_TEST_S3_ENDPOINT"),
+            public_s3: variable("UPLIFT_TEST_S3_ENDPOINT"),
             docker_socket: docker.trim_start_matches("unix://").to_owned(),
         }
+    }
+
+    /// Where the object store listens, for a proxy to stand before it.
+    pub fn s3_address() -> SocketAddr {
+        let s3 = variable("UPLIFT_TEST_S3_ENDPOINT");
+        let host = s3.trim_start_matches("http://").trim_end_matches('/');
+        host.to_socket_addrs().unwrap().next().unwrap()
     }
 }

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn what_is_compressed_comes_out_again() {
         for length in [0, 1, MEMBER - 1, MEMBER, MEMBER + 1, 7 * MEMBER + 5] {
-            let text: Vec<u8> = (0..length).map(|number| (number * number >> 7) as u8).collect();
+            let text: Vec<u8> = (0..length).map(|number| ((number * number) >> 7) as u8).collect();
             let (mut packed, mut told) = (Vec::new(), 0);
             compress(&*text, &mut packed, |read| told = read).unwrap();
             let mut unpacked = Vec::new();

@@ -50,7 +50,6 @@ pub fn run() -> ExitCode {
     let code = match follow_plan(&events) {
         Ok((read, wrote)) => {
             events.emit(&Event::Done { read, wrote });
-            wait_until_heard();
             uplift_core::event::exit::DONE
         }
         Err(failure) => {
@@ -59,11 +58,12 @@ pub fn run() -> ExitCode {
             code
         }
     };
+    wait_until_heard();
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-/// Waits for the end of stdin: whoever runs the engine closes it once everything has arrived. A container that
-/// ends takes with it what was not yet read from its pipes.
+/// Waits for the end of stdin, whatever may still come: whoever runs the engine closes it once the last word has
+/// arrived. A container that ends takes with it what was not yet read from its pipes.
 fn wait_until_heard() {
     // An error ends the waiting like the end does; there is nobody left to tell.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());

@@ -31,7 +31,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Prove) -> Outcome<Digest> {
     let mut client = server.tenant(PROOF, Use::Bare)?;
     // The comparison comes after the last byte, so the stage is not done when the bytes are.
     let told = || events.progress(Stage::Prove, shown.load(Ordering::Relaxed), total + 1);
-    let loaded = load(&mut client, &mut ahead, told).map_err(unrestorable)?;
+    let loaded = load(&mut client, &mut ahead, told).map_err(|failure| unrestorable(*failure))?;
     let read = ahead.finish("prove")?;
     drop(client);
     let differences = differences(server, WORK, PROOF, NAMED)?;
@@ -54,8 +54,8 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Prove) -> Outcome<Digest> {
 }
 
 /// The result is not the customer's input: that it cannot be restored is our business.
-fn unrestorable(failure: Box<Failure>) -> Box<Failure> {
-    match *failure {
+fn unrestorable(failure: Failure) -> Box<Failure> {
+    match failure {
         Failure::InputRejected(rejection) if rejection.line.is_some() => {
             Box::new(Failure::ScriptFailed(ScriptFailure {
                 step: "prove".into(),

@@ -61,6 +61,8 @@ CREATE TABLE requests (
     product         text,
     source_version  text,
     pack_digest     text REFERENCES packs,
+    -- When an attempt first knew product and version.
+    detected_at     timestamptz,
     accepted_test   uuid REFERENCES requests,
     accepted_at     timestamptz,
 
@@ -94,8 +96,12 @@ CREATE INDEX requests_queued ON requests (uploaded_at) WHERE state = 'queued';
 CREATE INDEX requests_running_of_account ON requests (account_id) WHERE state = 'running';
 CREATE INDEX requests_leases ON requests (lease_until) WHERE state = 'running';
 CREATE INDEX requests_uploads ON requests (created_at) WHERE state = 'awaiting_upload';
-CREATE INDEX requests_of_account ON requests (account_id, created_at DESC);
-CREATE INDEX requests_of_database ON requests (database_id, created_at DESC);
+-- Lists are in the order of the ids, which is the order of their making.
+CREATE INDEX requests_of_account ON requests (account_id, id);
+CREATE INDEX requests_of_database ON requests (database_id);
+-- What the sweep asks for at every round.
+CREATE INDEX requests_to_abort ON requests (id)
+    WHERE state = 'cancelled' AND upload_id IS NOT NULL AND uploaded_at IS NULL;
 
 CREATE TABLE attempts (
     request_id uuid NOT NULL REFERENCES requests,
@@ -122,6 +128,17 @@ CREATE TABLE steps (
     notices    bigint,
     millis     bigint,
     PRIMARY KEY (request_id, epoch, step),
+    FOREIGN KEY (request_id, epoch) REFERENCES attempts
+);
+
+CREATE TABLE stages (
+    request_id uuid NOT NULL,
+    epoch      integer NOT NULL,
+    stage      text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    -- When it ended well; empty while it runs, and for ever where the attempt ended in it.
+    ended_at   timestamptz,
+    PRIMARY KEY (request_id, epoch, stage),
     FOREIGN KEY (request_id, epoch) REFERENCES attempts
 );
 

@@ -64,7 +64,7 @@ async fn upgrade(context: &Context, hold: &Hold, request: &Request) -> Option<Se
     }
     let settlement = match ended {
         Ok(delivery) => Settlement::Delivered(delivery),
-        Err(Ended::Failed(failure)) => Settlement::Failed(failure),
+        Err(Ended::Failed(failure)) => Settlement::Failed(*failure),
         Err(Ended::Stopped(Stop::LeaseLost)) => return None,
         Err(Ended::Stopped(Stop::Cancelled)) => Settlement::Failed(Failure::Cancelled),
         Err(Ended::Stopped(Stop::Released(reason))) => Settlement::Failed(Failure::Released { reason }),

@@ -103,7 +103,13 @@ impl Session<'_> {
                 biased;
                 // Output that ends while input is still being fed: the engine has given up, and said why.
                 piece = self.output.next() => match piece {
-                    Some(piece) => self.take(piece.map_err(|error| of_sandbox(&error, self.place))?).await?,
+                    Some(Ok(piece)) => self.take(piece).await?,
+                    // A connection that broke says as little as one that ended. How the engine ended, or whether
+                    // Docker is away, is what its end is asked for.
+                    Some(Err(error)) => {
+                        tracing::warn!(error = chain(&error), "an engine's connection broke");
+                        return Ok(None);
+                    }
                     None => return Ok(None),
                 },
                 fed = fed(&mut self.feeding) => {

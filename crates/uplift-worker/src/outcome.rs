@@ -10,14 +10,14 @@ use crate::keeper::Stop;
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// It failed, and the ledger is told.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// It has to stop.
     Stopped(Stop),
 }
 
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        Self::Failed(Box::new(failure))
     }
 }
 
@@ -31,7 +31,7 @@ impl From<LedgerError> for Ended {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::LeaseLost(_) => Self::Stopped(Stop::LeaseLost),
-            error => Self::Failed(released("the ledger", &error)),
+            error => released("the ledger", &error).into(),
         }
     }
 }

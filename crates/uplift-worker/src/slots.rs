@@ -42,14 +42,16 @@ pub(crate) async fn run(
     let mut listener = Listener::start(hints);
     let mut running = JoinSet::new();
     let mut holds: Vec<Hold> = Vec::new();
+    let mut eager = false;
     loop {
         let Some(permit) = free_slot(&slots, &mut listener, &shutdown).await else { break };
-        let hint = wait(context, &mut listener, &shutdown).await;
+        // What is claimable may be more than was hinted at, so one success is followed by another look.
+        let hint = if eager { None } else { wait(context, &mut listener, &shutdown).await };
         if shutdown.is_cancelled() {
             break;
         }
-        // What is claimable may be more than was hinted at, so one success is followed by another look.
         let claimed = claim(context).await;
+        eager = claimed.is_some();
         if let Some(hint) = hint {
             hint.ack().await;
         }

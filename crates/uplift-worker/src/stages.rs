@@ -40,7 +40,7 @@ pub(crate) async fn run(
     label: &Label,
 ) -> Result<Delivery, Ended> {
     let mut attempt = Attempt { context, hold, request, log, facts: Facts::default() };
-    attempt.enter(Stage::Fetch);
+    attempt.enter(Stage::Fetch).await?;
     let packs = packs::load(context, request.pack.as_ref()).await?;
     let sniffed = attempt.sniff(label).await?;
     let sandbox = attempt.open(label, &sniffed).await?;
@@ -72,9 +72,10 @@ struct Stored {
 }
 
 impl Attempt<'_> {
-    fn enter(&mut self, stage: Stage) {
+    async fn enter(&mut self, stage: Stage) -> Result<(), Ended> {
         self.facts.enter(Some(stage));
         self.hold.enter(stage);
+        told(self.context.ledger.stage_entered(self.hold.lease(), stage).await)
     }
 
     /// Looks at the dump's first bytes, in a sandbox like everything that looks at them.
@@ -139,7 +140,7 @@ impl Attempt<'_> {
     }
 
     async fn restore(&mut self, sandbox: &Sandbox, sniffed: &Sniffed, packs: &Packs) -> Result<(), Ended> {
-        self.enter(Stage::Restore);
+        self.enter(Stage::Restore).await?;
         let plan = Plan::Restore(plan::Restore {
             input: plan::Input { bytes: self.source_bytes(), compression: sniffed.compression },
             max_expanded_bytes: self.context.config.max_expanded_bytes,
@@ -206,7 +207,7 @@ impl Attempt<'_> {
     }
 
     async fn upgrade(&mut self, sandbox: &Sandbox, hops: &[Hop]) -> Result<(), Ended> {
-        self.enter(Stage::Upgrade);
+        self.enter(Stage::Upgrade).await?;
         let steps: Vec<_> = hops.iter().flat_map(|hop| hop.steps.iter().cloned()).collect();
         if !steps.is_empty() {
             let plan = Plan::Apply(plan::Apply { steps });
@@ -221,7 +222,7 @@ impl Attempt<'_> {
         pack: &Pack,
         compression: plan::Compression,
     ) -> Result<Stored, Ended> {
-        self.enter(Stage::Dump);
+        self.enter(Stage::Dump).await?;
         let plan = Plan::Dump(plan::Dump {
             compression,
             neutralize: match self.request.purpose {
@@ -264,7 +265,7 @@ impl Attempt<'_> {
         result: &Stored,
         compression: plan::Compression,
     ) -> Result<(), Ended> {
-        self.enter(Stage::Prove);
+        self.enter(Stage::Prove).await?;
         let written = &result.written;
         let plan = Plan::Prove(plan::Prove {
             input: plan::Input { bytes: written.bytes, compression },
@@ -290,7 +291,7 @@ impl Attempt<'_> {
         result: &Stored,
         proven: bool,
     ) -> Result<Delivery, Ended> {
-        self.enter(Stage::Settle);
+        self.enter(Stage::Settle).await?;
         self.facts.enter(None);
         let made = report::Made { digest, pack, hops, major, written: &result.written, proven };
         let report = report::assemble(self.context, self.hold.lease(), self.request, &self.facts, &made)?;
@@ -393,7 +394,7 @@ fn told(recorded: Result<(), LedgerError>) -> Result<(), Ended> {
     match recorded {
         Err(error @ LedgerError::LeaseLost(_)) => Err(error.into()),
         Err(error) => {
-            tracing::warn!(error = chain(&error), "record a step");
+            tracing::warn!(error = chain(&error), "record a step or a stage");
             Ok(())
         }
         Ok(()) => Ok(()),

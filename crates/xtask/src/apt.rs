@@ -15,13 +15,14 @@ use crate::user;
 pub(crate) const PG_BIN: &str = "/usr/lib/postgresql/15/bin";
 
 /// A file or program, and the package that brings it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 12] = [
     ("cc", "build-essential"),
     ("pkg-config", "pkg-config"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
     ("docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("iptables", "iptables"),
+    ("kill", "procps"),
     ("debootstrap", "debootstrap"),
     ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
     ("epmd", "erlang-base"),

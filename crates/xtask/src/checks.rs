@@ -63,7 +63,7 @@ fn deny(layout: &Layout) -> Result<String> {
 }
 
 fn cargo(layout: &Layout, args: &[&str]) -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&layout.repo).args(args);
+    let mut cargo = exec::cargo(layout, "cargo");
+    cargo.args(args);
     cargo
 }

@@ -12,13 +12,17 @@ use crate::step::step;
 /// Every sandbox's containers and volumes carry this label.
 const LABEL: &str = "label=uplift.request";
 
-/// Stops the fleet, removes its sandboxes, and stops the services.
-pub(crate) fn run(layout: &Layout) -> Result<()> {
+/// Stops the fleet, removes its sandboxes, and stops the services; `wipe` removes what they stored, too.
+pub(crate) fn run(layout: &Layout, wipe: bool) -> Result<()> {
     // Workers first: they would start new sandboxes.
     let fleet = services::stop_all(layout, services::fleet(layout)?);
     let sandboxes = step("sandboxes", remove_sandboxes);
     let services = services::stop_all(layout, services::running(layout));
-    fleet.and(sandboxes).and(services)
+    fleet.and(sandboxes).and(services)?;
+    if wipe {
+        step("data", || services::wipe(layout))?;
+    }
+    Ok(())
 }
 
 /// What sandboxes left on Docker, in words; `None` when there is nothing, or no Docker.

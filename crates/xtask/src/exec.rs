@@ -1,5 +1,6 @@
 //! Running other programs to their end.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,9 +11,30 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::interrupt;
+use crate::layout::Layout;
 
 /// How long a program that was asked to end gets before it is killed.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// A cargo, or a program that runs one, at the repository's root and with a shell's environment.
+///
+/// `cargo xtask` passes what it knows about this package on. There are build scripts that read those variables
+/// (ring's), so with them half of the workspace would be built again after each build from a shell.
+pub(crate) fn cargo(layout: &Layout, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(&layout.repo);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(about_this_package) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn about_this_package(variable: &str) -> bool {
+    let exact = ["CARGO", "CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
+    exact.contains(&variable) || variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
+}
 
 /// Runs a program with its output in `log`, and quotes the log's end if it fails.
 pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {

@@ -37,15 +37,8 @@ pub(crate) fn build(majors: &[u16]) -> Result<()> {
 fn build_engine(layout: &Layout) -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&layout.repo).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "uplift-engine",
-        "--target",
-    ]);
+    let mut cargo = exec::cargo(layout, "cargo");
+    cargo.args(["build", "--quiet", "--release", "--package", "uplift-engine", "--target"]);
     cargo.arg(&target).env(flags, "-C target-feature=+crt-static");
     // These two would win over the flags above.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");

@@ -26,6 +26,8 @@ pub(crate) mod ports {
     pub(crate) const GARAGE_RPC: u16 = 24106;
     /// The dispatcher of `cargo xtask up`.
     pub(crate) const DISPATCHER: u16 = 24110;
+    /// Its exporter.
+    pub(crate) const EXPORTER: u16 = 24111;
     /// Its workers' health, one port each from here on.
     pub(crate) const WORKERS: u16 = 24120;
 }

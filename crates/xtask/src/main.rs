@@ -54,17 +54,22 @@ enum Task {
         #[arg(last = true, value_name = "NEXTEST ARGS")]
         nextest: Vec<String>,
     },
-    /// Start the services, a dispatcher and workers, and leave them running
+    /// Start the services, a dispatcher, workers and an exporter, and leave them running
     Up {
         /// How many workers
         #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
         workers: u16,
-        /// Write UPLIFT_SERVER, UPLIFT_TOKEN (a customer's) and UPLIFT_OPS_TOKEN (an operator's) as shell exports
+        /// Write UPLIFT_SERVER, UPLIFT_TOKEN (a customer's), UPLIFT_OPS_TOKEN (an operator's) and
+        /// UPLIFT_SAMPLE_URL (a Postgres for databases to hand in) as shell exports
         #[arg(long, value_name = "FILE")]
         env: Option<PathBuf>,
     },
     /// Stop the fleet, its sandboxes and every service that an earlier command left running
-    Down,
+    Down {
+        /// Remove what the services stored as well
+        #[arg(long)]
+        wipe: bool,
+    },
     /// Build the sandbox's images
     Images {
         /// Postgres majors
@@ -96,7 +101,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Task::Test { keep, nextest } => test::run(&layout, keep, &nextest),
         Task::Up { workers, env } => up::run(&layout, workers, env.as_deref()).map(|()| ExitCode::SUCCESS),
-        Task::Down => down::run(&layout).map(|()| ExitCode::SUCCESS),
+        Task::Down { wipe } => down::run(&layout, wipe).map(|()| ExitCode::SUCCESS),
         Task::Images { majors } => images::build(&majors).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -79,8 +79,8 @@ fn build(layout: &Layout) -> Result<()> {
         let env = Env::default();
         exec::streamed_ok(&mut cargo(layout, &env, &["build", "--workspace", "--bins", "--quiet"]))?;
         let (program, _) = tools::nextest(layout)?;
-        let mut tests = Command::new(program);
-        tests.current_dir(&layout.repo).args(["nextest", "run", "--workspace", "--no-run", "--cargo-quiet"]);
+        let mut tests = exec::cargo(layout, program);
+        tests.args(["nextest", "run", "--workspace", "--no-run", "--cargo-quiet"]);
         exec::streamed_ok(&mut tests)?;
         Ok("binaries and tests built".to_owned())
     })
@@ -89,16 +89,16 @@ fn build(layout: &Layout) -> Result<()> {
 /// Runs the tests and returns the runner's exit code.
 fn nextest(layout: &Layout, env: &Env, args: &[&str], more: &[String]) -> Result<u8> {
     let (program, _) = tools::nextest(layout)?;
-    let mut command = Command::new(program);
-    command.current_dir(&layout.repo).arg("nextest").args(args).args(more);
+    let mut command = exec::cargo(layout, program);
+    command.arg("nextest").args(args).args(more);
     env.apply(&mut command);
     let status = exec::streamed(&mut command)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 fn cargo(layout: &Layout, env: &Env, args: &[&str]) -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&layout.repo).args(args);
+    let mut cargo = exec::cargo(layout, "cargo");
+    cargo.args(args);
     env.apply(&mut cargo);
     cargo
 }

@@ -72,13 +72,13 @@ impl Tool {
         print!("building {} {}, once, in minutes … ", self.name, self.version);
         step::flush();
         let log = layout.log(&format!("install-{}", self.name));
-        exec::logged(&mut self.install(&root), &log)
+        exec::logged(&mut self.install(layout, &root), &log)
             .with_context(|| format!("build {} with cargo", self.name))?;
         Ok((program, format!("{} {} built", self.name, self.version)))
     }
 
-    fn install(&self, root: &Path) -> Command {
-        let mut cargo = Command::new("cargo");
+    fn install(&self, layout: &Layout, root: &Path) -> Command {
+        let mut cargo = exec::cargo(layout, "cargo");
         cargo.args(["install", self.name, "--version", self.version, "--locked", "--root"]).arg(root);
         cargo.args(self.args);
         // Away from the repository: its target directory and its settings are none of this build's business.

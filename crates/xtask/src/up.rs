@@ -1,4 +1,4 @@
-//! `cargo xtask up`: the services with a dispatcher and workers, for trying things by hand.
+//! `cargo xtask up`: the services with a dispatcher, workers and an exporter, for trying things by hand.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ pub(crate) fn run(layout: &Layout, workers: u16, file: Option<&Path>) -> Result<
     let services = services::ensure(layout, &mut Started::default())?;
     images::build(&MAJORS)?;
     loud("build", || {
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(&layout.repo).args(["build", "--workspace", "--bins", "--quiet"]);
+        let mut cargo = exec::cargo(layout, "cargo");
+        cargo.args(["build", "--workspace", "--bins", "--quiet"]);
         exec::streamed_ok(&mut cargo).map(|()| "binaries built".to_owned())
     })?;
     services::stop_all(layout, services::fleet(layout)?)?;
@@ -44,9 +44,12 @@ pub(crate) fn run(layout: &Layout, workers: u16, file: Option<&Path>) -> Result<
         let name = format!("worker-{number}");
         step(&name, || start(layout, &config, &name, port))?;
     }
+    step("exporter", || start(layout, &config, "exporter", ports::EXPORTER))?;
 
     let mut env = Env::default();
     env.set("UPLIFT_SERVER", server());
+    // A cluster to make databases in that one wants to hand in, as the README does with the sample's.
+    env.set("UPLIFT_SAMPLE_URL", services::cluster_url());
     step("tokens", || tokens(layout, &config, &mut env))?;
     step("packs", || push_packs(layout, &env))?;
     let file = file.map_or_else(|| layout.state.join("env"), Path::to_path_buf);
@@ -73,7 +76,8 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
          [hints]\nurl = {amqp:?}\nprefix = \"uplift\"\n\n\
          [objects]\nendpoint = {endpoint:?}\nregion = {region:?}\nbucket = {bucket:?}\n\
          access_key = {access:?}\nsecret_key = {secret:?}\n\n\
-         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\npublic_url = {server:?}\n",
+         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\npublic_url = {server:?}\n\n\
+         [exporter]\nlisten = \"127.0.0.1:{exporter}\"\n",
         ledger = services::ledger_url(DATABASE),
         amqp = get("UPLIFT_TEST_AMQP_URL")?,
         endpoint = get("UPLIFT_TEST_S3_ENDPOINT")?,
@@ -83,6 +87,7 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
         secret = get("UPLIFT_TEST_S3_SECRET_KEY")?,
         port = ports::DISPATCHER,
         server = server(),
+        exporter = ports::EXPORTER,
     );
     fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     Ok(format!("in {}", file.display()))
@@ -93,12 +98,14 @@ fn start(layout: &Layout, config: &Path, name: &str, port: u16) -> Result<String
     port::ensure_free(name, &[port])?;
     let kind = name.split('-').next().unwrap_or(name);
     let mut command = detached(binary(layout, &format!("uplift-{kind}")));
-    command.arg("--config").arg(config);
+    // An error's chain says what happened; a backtrace would push it out of the log's end.
+    command.arg("--config").arg(config).env("RUST_LIB_BACKTRACE", "0");
     if kind == "worker" {
         command.env("UPLIFT__WORKER__LISTEN", format!("127.0.0.1:{port}"));
     }
     let ready = || http::status(port, "/readyz") == Some(200);
-    Daemon::start(layout, name, &mut command, Stop::Term, LIMIT, ready)?;
+    Daemon::start(layout, name, &mut command, Stop::Term, LIMIT, ready)
+        .context("start the fleet; `cargo xtask down --wipe` helps against data of another version")?;
     Ok(format!("started on 127.0.0.1:{port}"))
 }
 

@@ -9,7 +9,9 @@ pub(super) struct Kind {
     pub(super) query: &'static str,
 }
 
-/// `space`: the customer's schemas. `brought`: what belongs to an extension.
+/// `space`: the customer's schemas. `brought`: what belongs to an extension. `heir`: a table that inherits another's
+/// columns. A column that its parent got after the heir was made stands last in it; restored from a dump, it stands
+/// where the parent has it. Partitions keep their order.
 pub(super) const PRELUDE: &str = r"
 WITH space AS (
     SELECT oid, nspname FROM pg_namespace
@@ -17,7 +19,8 @@ WITH space AS (
 ), brought AS (
     SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 ), relation AS (
-    SELECT c.*, format('%I.%I', s.nspname, c.relname) AS called
+    SELECT c.*, format('%I.%I', s.nspname, c.relname) AS called,
+           NOT relispartition AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid) AS heir
       FROM pg_class c JOIN space s ON s.oid = c.relnamespace
      WHERE NOT EXISTS (SELECT FROM brought b WHERE b.classid = 'pg_class'::regclass AND b.objid = c.oid)
 )
@@ -42,7 +45,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "column",
         query: "SELECT format('%s.%I', called, attname),
-                       concat_ws(' ', row_number() OVER (PARTITION BY attrelid ORDER BY attnum),
+                       concat_ws(' ', CASE WHEN NOT heir THEN row_number() OVER (PARTITION BY attrelid ORDER BY attnum) END,
                                  format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated, attstorage,
                                  attcollation::regcollation,
                                  -- Minor releases keep their own notes here, under names that begin with pg_.

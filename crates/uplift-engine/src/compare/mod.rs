@@ -16,11 +16,15 @@ use catalog::{KINDS, PRELUDE};
 /// How many tables or sequences are asked for by one statement.
 const AT_ONCE: usize = 50;
 
-/// Every table whose rows are compared: the customer's own, and what a materialized view holds.
+/// Every table whose rows are compared: the customer's own, and what a materialized view holds; and what a row of
+/// it is. A heir's columns are taken by name, see [`catalog::PRELUDE`].
 const TABLES: &str = "
-    SELECT called, 0 FROM relation WHERE relkind = 'r' OR relkind = 'm' AND relispopulated ORDER BY oid";
+    SELECT called, CASE WHEN NOT heir THEN 'the_row.*' ELSE
+           (SELECT format('ROW(%s)', string_agg(format('the_row.%I', attname), ', ' ORDER BY attname))
+              FROM pg_attribute WHERE attrelid = r.oid AND attnum > 0 AND NOT attisdropped) END
+      FROM relation r WHERE relkind = 'r' OR relkind = 'm' AND relispopulated ORDER BY oid";
 
-const SEQUENCES: &str = "SELECT called, 0 FROM relation WHERE relkind = 'S'";
+const SEQUENCES: &str = "SELECT called, '' FROM relation WHERE relkind = 'S'";
 
 /// All that is compared, by kind and name.
 pub type Snapshot = BTreeMap<(&'static str, String), String>;
@@ -52,17 +56,17 @@ pub fn snapshot(server: &Server, database: &str) -> Outcome<Snapshot> {
         let rows = pairs(&mut client, &format!("{PRELUDE}{}", kind.query))?;
         snapshot.extend(rows.into_iter().map(|(name, definition)| ((kind.name, name), definition)));
     }
-    let sequences = names(&mut client, SEQUENCES)?;
-    each(&mut client, &mut snapshot, "value of sequence", &sequences, |name, called| {
+    let sequences = pairs(&mut client, &format!("{PRELUDE}{SEQUENCES}"))?;
+    each(&mut client, &mut snapshot, "value of sequence", &sequences, |name, called, _| {
         format!("SELECT {name}, concat_ws(' ', last_value, is_called) FROM {called}")
     })?;
     // A sum of hashes minds no order. A row's own output function is asked for, since the customer may have
     // defined a cast to text.
-    let tables = names(&mut client, TABLES)?;
-    each(&mut client, &mut snapshot, "rows of", &tables, |name, called| {
+    let tables = pairs(&mut client, &format!("{PRELUDE}{TABLES}"))?;
+    each(&mut client, &mut snapshot, "rows of", &tables, |name, called, row| {
         format!(
             "SELECT {name}, concat_ws(' ', count(*), 'rows, hash', \
-             coalesce(sum(hashtextextended(textin(record_out(the_row.*)), 0)), 0)) FROM {called} AS the_row"
+             coalesce(sum(hashtextextended(textin(record_out({row})), 0)), 0)) FROM {called} AS the_row"
         )
     })?;
     Ok(snapshot)
@@ -73,20 +77,17 @@ fn each(
     client: &mut Client,
     snapshot: &mut Snapshot,
     kind: &'static str,
-    objects: &[String],
-    query: impl Fn(&str, &str) -> String,
+    objects: &[(String, String)],
+    query: impl Fn(&str, &str, &str) -> String,
 ) -> Outcome<()> {
     for objects in objects.chunks(AT_ONCE) {
         let literal = |called: &String| format!("'{}'", called.replace('\'', "''"));
-        let queries: Vec<_> = objects.iter().map(|called| query(&literal(called), called)).collect();
+        let queries: Vec<_> =
+            objects.iter().map(|(called, more)| query(&literal(called), called, more)).collect();
         let rows = pairs(client, &queries.join(" UNION ALL "))?;
         snapshot.extend(rows.into_iter().map(|(name, value)| ((kind, name), value)));
     }
     Ok(())
-}
-
-fn names(client: &mut Client, query: &str) -> Outcome<Vec<String>> {
-    Ok(pairs(client, &format!("{PRELUDE}{query}"))?.into_iter().map(|(name, _)| name).collect())
 }
 
 fn pairs(client: &mut Client, query: &str) -> Outcome<Vec<(String, String)>> {

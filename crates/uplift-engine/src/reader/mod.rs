@@ -79,7 +79,7 @@ pub enum ReadError {
         line: u64,
     },
     /// A statement holds bytes that are not UTF-8.
-    #[error("the statement is not written in UTF-8")]
+    #[error("the statement is not written in UTF-8. Dump again with `pg_dump --encoding=UTF8`")]
     NotUtf8 {
         /// Where it begins.
         line: u64,

@@ -95,14 +95,22 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// A database as text, without the two lines that differ from one run of `pg_dump` to the next.
+    /// A database as text, without the two lines that differ from one run of `pg_dump` to the next. Rows are
+    /// sorted, for a table has no order: `COPY` fills gaps of earlier pages or not, as it is told.
     pub(crate) fn dump(&self, database: &str) -> String {
         let output =
             self.client("pg_dump", database).args(["--no-owner", "--no-privileges"]).output().unwrap();
         succeeded(&output);
         let text = String::from_utf8(output.stdout).unwrap();
-        let stays = |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
-        text.split('\n').filter(stays).collect::<Vec<_>>().join("\n")
+        let mut lines: Vec<_> = text.split('\n').filter(|line| !line.starts_with("\\restrict ")).collect();
+        lines.retain(|line| !line.starts_with("\\unrestrict "));
+        let mut rest = &mut *lines;
+        while let Some(copy) = rest.iter().position(|line| line.ends_with(" FROM stdin;")) {
+            let rows = rest[copy..].iter().position(|line| *line == "\\.").unwrap();
+            rest[copy + 1..copy + rows].sort_unstable();
+            rest = &mut rest[copy + rows..];
+        }
+        lines.join("\n")
     }
 
     fn client(&self, program: &str, database: &str) -> Command {

@@ -2,6 +2,8 @@
 //!
 //! `UPLIFT_TEST_PG_BIN` names the directory with the server's programs; each test runs a cluster of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod cluster;
 mod corpus;
 mod engine;

@@ -38,7 +38,7 @@ enum State {
     Paused(Option<Connection>),
     /// On the way to consuming, however long the broker takes.
     Opening(AbortOnDropHandle<(Session, Backoff)>),
-    Consuming(Session),
+    Consuming(Box<Session>),
 }
 
 /// Two consumers on one channel. Closing the channel gives everything unsettled back to the broker.
@@ -82,7 +82,7 @@ impl Listener {
                 State::Opening(task) => match task.await {
                     Ok((session, backoff)) => {
                         self.backoff = backoff;
-                        self.state = State::Consuming(session);
+                        self.state = State::Consuming(Box::new(session));
                     }
                     Err(err) => {
                         tracing::error!(%err, "the task that reaches the broker failed, starting it again");
@@ -95,7 +95,7 @@ impl Listener {
                     Ok((delivery, _)) if !delivery.acker.usable() => {}
                     Ok((delivery, purpose)) => match Hint::read(delivery, purpose) {
                         Ok(hint) => return hint,
-                        Err((delivery, err)) => reject(delivery, &err).await,
+                        Err(unreadable) => reject(unreadable.delivery, &unreadable.error).await,
                     },
                     Err(err) => {
                         if session.since.elapsed() >= STABLE {

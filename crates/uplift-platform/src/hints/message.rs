@@ -35,6 +35,12 @@ pub struct Hint {
     acker: Option<Acker>,
 }
 
+/// A delivery that is no hint.
+pub(super) struct Unreadable {
+    pub(super) delivery: Delivery,
+    pub(super) error: serde_json::Error,
+}
+
 impl Hint {
     /// Takes the hint off the queue. Does nothing where the broker took it back in the meantime.
     pub async fn ack(mut self) {
@@ -53,7 +59,7 @@ impl Hint {
     }
 
     /// Reads a delivery; gives it back where it is not a hint.
-    pub(super) fn read(delivery: Delivery, purpose: Purpose) -> Result<Self, (Delivery, serde_json::Error)> {
+    pub(super) fn read(delivery: Delivery, purpose: Purpose) -> Result<Self, Box<Unreadable>> {
         match serde_json::from_slice::<Body>(&delivery.data) {
             Ok(body) => Ok(Self {
                 request: body.request,
@@ -61,7 +67,7 @@ impl Hint {
                 traceparent: traceparent(&delivery.properties),
                 acker: Some(delivery.acker),
             }),
-            Err(err) => Err((delivery, err)),
+            Err(error) => Err(Box::new(Unreadable { delivery, error })),
         }
     }
 }

@@ -1,20 +1,17 @@
-//! What a worker does to a request that it holds: claim, renew, record, settle. Every statement behind the
-//! claim matches on the whole lease; one that touches no row means that the lease is lost.
+//! What a worker does to a request that it holds: claim, renew, record. Every statement behind the claim matches
+//! on the whole lease; one that touches no row means that the lease is lost.
 
 use std::time::Duration;
 
-use serde_json::Value;
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 use uplift_core::{
-    Clock, Epoch, Failure, Lease, PackDigest, RequestId, Version, WorkerId,
+    Epoch, Lease, PackDigest, RequestId, Version, WorkerId,
     event::{Stage, StepDone},
-    failure::Verdict,
     lease::LEASE,
-    request::{Delivery, State, StateCode, Transition},
 };
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Request, request, transition};
+use super::{Ledger, LedgerError, Request, request};
 
 /// A request that was just claimed, and the right to work on it.
 #[derive(Debug)]
@@ -32,15 +29,6 @@ pub struct Renewed {
     pub cancel: bool,
 }
 
-/// How an attempt ended.
-#[derive(Clone, Debug)]
-pub enum Settlement {
-    /// With a result.
-    Delivered(Delivery),
-    /// Without.
-    Failed(Failure),
-}
-
 /// A step of an attempt, as it is read back.
 #[derive(Clone, Debug)]
 pub struct StepTime {
@@ -48,13 +36,6 @@ pub struct StepTime {
     pub step: String,
     /// How long it took, in milliseconds; `None` while it runs.
     pub millis: Option<u64>,
-}
-
-/// What finishing an attempt needs to know of its row.
-pub(super) struct Held {
-    pub(super) request: RequestId,
-    pub(super) epoch: Epoch,
-    pub(super) actor: String,
 }
 
 impl Ledger {
@@ -119,7 +100,8 @@ impl Ledger {
     ) -> Result<Option<String>, LedgerError> {
         let row = sqlx::query(
             "WITH held AS (
-                 UPDATE requests SET product = $4, source_version = $5, pack_digest = $6
+                 UPDATE requests SET product = $4, source_version = $5, pack_digest = $6,
+                     detected_at = coalesce(detected_at, now())
                  WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
                  RETURNING database_id)
              UPDATE databases SET identity = coalesce(identity, $7)
@@ -156,6 +138,29 @@ impl Ledger {
         Ok(row.ok_or(LedgerError::LeaseLost(lease.request()))?.try_get("source_sha256")?)
     }
 
+    /// Records that the attempt enters a stage, and that the one before it has ended well.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn stage_entered(&self, lease: &Lease, stage: Stage) -> Result<(), LedgerError> {
+        let inserted = sqlx::query(
+            "WITH held AS (
+                 SELECT id, epoch FROM requests
+                 WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' FOR SHARE),
+             ended AS (
+                 UPDATE stages SET ended_at = now() FROM held
+                 WHERE request_id = held.id AND stages.epoch = held.epoch AND ended_at IS NULL)
+             INSERT INTO stages (request_id, epoch, stage) SELECT id, epoch, $4 FROM held",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(stage.as_str())
+        .execute(&self.pool)
+        .await?;
+        touched(lease, inserted.rows_affected())
+    }
+
     /// Records that a step begins.
     ///
     /// # Errors
@@ -164,7 +169,7 @@ impl Ledger {
         let inserted = sqlx::query(
             "INSERT INTO steps (request_id, epoch, step)
              SELECT id, epoch, $4 FROM requests
-             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'",
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' FOR SHARE",
         )
         .bind(lease.request().0)
         .bind(lease.epoch().0)
@@ -226,7 +231,7 @@ impl Ledger {
         let inserted = sqlx::query(
             "INSERT INTO uploads (request_id, epoch, key, upload_id)
              SELECT id, epoch, $4, $5 FROM requests
-             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'",
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' FOR SHARE",
         )
         .bind(lease.request().0)
         .bind(lease.epoch().0)
@@ -251,37 +256,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends an attempt: publishes its result, or decides what becomes of the request. One transaction.
-    ///
-    /// # Errors
-    /// [`LedgerError::LeaseLost`]: nothing was published. Or the ledger's.
-    pub async fn settle(
-        &self,
-        lease: &Lease,
-        settlement: &Settlement,
-        clock: Clock,
-    ) -> Result<StateCode, LedgerError> {
-        let mut tx = self.pool.begin().await?;
-        let held = sqlx::query(
-            "SELECT FROM requests WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
-             FOR UPDATE",
-        )
-        .bind(lease.request().0)
-        .bind(lease.epoch().0)
-        .bind(lease.worker().0)
-        .fetch_optional(&mut *tx)
-        .await?;
-        held.ok_or(LedgerError::LeaseLost(lease.request()))?;
-        let held = Held {
-            request: lease.request(),
-            epoch: lease.epoch(),
-            actor: format!("worker {}", lease.worker()),
-        };
-        let state = finish(&mut tx, &held, settlement, clock).await?;
-        tx.commit().await?;
-        Ok(state)
-    }
-
     /// Which of these attempts hold a lease that has not run out: what a reaper must not touch.
     ///
     /// # Errors
@@ -303,88 +277,6 @@ impl Ledger {
         .await?;
         rows.iter().map(|row| Ok((RequestId(row.try_get("id")?), Epoch(row.try_get("epoch")?)))).collect()
     }
-}
-
-/// Ends the attempt of a request that is running and whose row is locked by the caller's transaction.
-pub(super) async fn finish(
-    connection: &mut PgConnection,
-    held: &Held,
-    settlement: &Settlement,
-    clock: Clock,
-) -> Result<StateCode, LedgerError> {
-    let (transition, state, counted, after) = match settlement {
-        Settlement::Delivered(delivery) => {
-            (Transition::Deliver, State::Delivered(delivery.clone()), false, Duration::ZERO)
-        }
-        Settlement::Failed(failure) => {
-            let earlier = counted_failures(connection, held.request).await?;
-            follow(failure, failure.verdict(&earlier))
-        }
-    };
-    record_end(connection, held, settlement, counted).await?;
-    transition::apply(connection, held.request, StateCode::Running, transition, &state, &held.actor).await?;
-    if transition == Transition::Requeue {
-        sqlx::query("UPDATE requests SET not_before = $2 WHERE id = $1")
-            .bind(held.request.0)
-            .bind(clock.now() + after)
-            .execute(connection)
-            .await?;
-    }
-    Ok(state.code())
-}
-
-/// What a verdict does to the request: the transition, the state, whether the attempt counts, and the wait.
-fn follow(failure: &Failure, verdict: Verdict) -> (Transition, State, bool, Duration) {
-    let failure = failure.clone();
-    match verdict {
-        Verdict::Requeue { after, counts } => (Transition::Requeue, State::Queued, counts, after),
-        Verdict::Reject => (Transition::Reject, State::Rejected { failure }, true, Duration::ZERO),
-        Verdict::Intervene => (Transition::Intervene, State::Intervention { failure }, true, Duration::ZERO),
-        Verdict::Cancel => (Transition::Cancel, State::Cancelled, false, Duration::ZERO),
-    }
-}
-
-async fn counted_failures(
-    connection: &mut PgConnection,
-    request: RequestId,
-) -> Result<Vec<(String, String)>, LedgerError> {
-    let rows = sqlx::query_as(
-        "SELECT outcome, coalesce(place, '') FROM attempts
-         WHERE request_id = $1 AND counted AND outcome IS NOT NULL ORDER BY epoch",
-    )
-    .bind(request.0)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows)
-}
-
-async fn record_end(
-    connection: &mut PgConnection,
-    held: &Held,
-    settlement: &Settlement,
-    counted: bool,
-) -> Result<(), LedgerError> {
-    let (outcome, place, failure) = match settlement {
-        Settlement::Delivered(_) => ("delivered", None, None),
-        Settlement::Failed(failure) => {
-            let value: Value =
-                serde_json::to_value(failure).map_err(|error| LedgerError::Unreadable(error.to_string()))?;
-            (failure.code(), Some(failure.place()), Some(value))
-        }
-    };
-    sqlx::query(
-        "UPDATE attempts SET ended_at = now(), outcome = $3, place = $4, failure = $5, counted = $6
-         WHERE request_id = $1 AND epoch = $2",
-    )
-    .bind(held.request.0)
-    .bind(held.epoch.0)
-    .bind(outcome)
-    .bind(place)
-    .bind(failure)
-    .bind(counted)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 fn touched(lease: &Lease, rows: u64) -> Result<(), LedgerError> {

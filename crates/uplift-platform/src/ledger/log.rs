@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, types::Json};
 use uplift_core::{Lease, RequestId, event::Level};
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, json};
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::LeaseLost`], or the ledger's.
     pub async fn append_log(&self, lease: &Lease, lines: &[LogLine]) -> Result<(), LedgerError> {
+        if lines.is_empty() {
+            // An empty chunk would take the number of the chunk behind it.
+            return Ok(());
+        }
         let inserted = sqlx::query(
             "WITH held AS (
                  UPDATE requests SET log_lines = log_lines + $4
@@ -56,7 +60,7 @@ impl Ledger {
         .bind(lease.epoch().0)
         .bind(lease.worker().0)
         .bind(i64::try_from(lines.len()).unwrap_or(i64::MAX))
-        .bind(Json(lines))
+        .bind(json::storable(lines)?)
         .execute(&self.pool)
         .await?;
         if inserted.rows_affected() == 0 { Err(LedgerError::LeaseLost(lease.request())) } else { Ok(()) }

@@ -6,9 +6,12 @@
 
 mod account;
 mod attempt;
+mod json;
 mod log;
+mod metrics;
 mod pack;
 mod request;
+mod settle;
 mod submission;
 mod sweep;
 mod transition;
@@ -21,10 +24,12 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 use thiserror::Error;
 
 pub use account::{Bearer, IssuedToken, Role};
-pub use attempt::{Claimed, Renewed, Settlement, StepTime};
+pub use attempt::{Claimed, Renewed, StepTime};
 pub use log::{LogLine, LogPage};
+pub use metrics::{Durations, Metrics, Sample};
 pub use pack::PackEntry;
 pub use request::{Filter, Request};
+pub use settle::Settlement;
 pub use submission::{Conflict, Source, Submission, Submitted};
 pub use sweep::{ExpiredUpload, Hintable, Swept};
 pub use worker::{WorkerEntry, WorkerState};

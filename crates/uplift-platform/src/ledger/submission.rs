@@ -95,6 +95,10 @@ impl Ledger {
     /// # Errors
     /// A production request without an accepted test, or an idempotency key used for something else.
     pub async fn submit(&self, bearer: &Bearer, wish: &Submission) -> Result<Submitted, LedgerError> {
+        // First, since what was possible when the key was new may not be so any more.
+        if let Some(known) = self.known(bearer.account, wish).await? {
+            return Ok(known);
+        }
         let mut tx = self.pool.begin().await?;
         let database = account::database(&mut tx, bearer.account, &wish.database).await?;
         let accepted = match wish.purpose {
@@ -122,8 +126,9 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
+            // The same came in twice at once, and the other one was faster.
             tx.rollback().await?;
-            return self.known(bearer.account, wish).await;
+            return self.known(bearer.account, wish).await?.ok_or(LedgerError::NotFound("request"));
         }
         sqlx::query("INSERT INTO audit (actor, action, request_id) VALUES ($1, 'submit', $2)")
             .bind(bearer.actor())
@@ -134,20 +139,26 @@ impl Ledger {
         Ok(Submitted::New(Box::new(request::read(&self.pool, wish.request).await?)))
     }
 
-    /// The request of an idempotency key that was used before.
-    async fn known(&self, account: AccountId, wish: &Submission) -> Result<Submitted, LedgerError> {
-        let id: Uuid =
+    /// The request of an idempotency key, where it was used before.
+    async fn known(&self, account: AccountId, wish: &Submission) -> Result<Option<Submitted>, LedgerError> {
+        let Some(key) = &wish.idempotency_key else { return Ok(None) };
+        let id: Option<Uuid> =
             sqlx::query_scalar("SELECT id FROM requests WHERE account_id = $1 AND idempotency_key = $2")
                 .bind(account.0)
-                .bind(wish.idempotency_key.as_deref())
-                .fetch_one(&self.pool)
+                .bind(key)
+                .fetch_optional(&self.pool)
                 .await?;
+        let Some(id) = id else { return Ok(None) };
         let known = self.request(Some(account), RequestId(id)).await?;
         let same = known.database_name == wish.database
             && known.purpose == wish.purpose
             && known.target == wish.target
             && known.source_bytes == Some(wish.source_bytes);
-        if same { Ok(Submitted::Known(Box::new(known))) } else { Err(Conflict::KeyReused(known.id).into()) }
+        if same {
+            Ok(Some(Submitted::Known(Box::new(known))))
+        } else {
+            Err(Conflict::KeyReused(known.id).into())
+        }
     }
 
     /// The upload is complete: the request may be claimed, and the promise begins. Again for a request that is
@@ -162,23 +173,26 @@ impl Ledger {
         actor: &str,
     ) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let state = transition::lock(&mut tx, request).await?;
-        if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
-            return Ok(());
+        let done = async {
+            let state = transition::lock(&mut tx, request).await?;
+            if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
+                return Ok(());
+            }
+            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await?;
+            sqlx::query(
+                "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4,
+                     uploaded_at = now(), not_before = now() WHERE id = $1",
+            )
+            .bind(request.0)
+            .bind(source.bytes.cast_signed())
+            .bind(&source.etag)
+            .bind(source.sha256.as_deref())
+            .execute(&mut *tx)
+            .await?;
+            Ok(())
         }
-        transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await?;
-        sqlx::query(
-            "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4,
-                 uploaded_at = now(), not_before = now() WHERE id = $1",
-        )
-        .bind(request.0)
-        .bind(source.bytes.cast_signed())
-        .bind(&source.etag)
-        .bind(source.sha256.as_deref())
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
+        .await;
+        transition::end(tx, done).await
     }
 
     /// The customer accepts a delivered test: production of the same database and target is open.
@@ -187,25 +201,28 @@ impl Ledger {
     /// It is not a delivered test.
     pub async fn accept(&self, request: RequestId, actor: &str) -> Result<DateTime<Utc>, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let state = transition::lock(&mut tx, request).await?;
-        if state != StateCode::Delivered {
-            return Err(Conflict::State { request, state, wish: "be accepted" }.into());
+        let done = async {
+            let state = transition::lock(&mut tx, request).await?;
+            if state != StateCode::Delivered {
+                return Err(Conflict::State { request, state, wish: "be accepted" }.into());
+            }
+            let row = sqlx::query(
+                "WITH accepted AS (
+                     UPDATE requests SET accepted_at = coalesce(accepted_at, now())
+                     WHERE id = $1 AND purpose = 'test' RETURNING id, accepted_at),
+                 audited AS (
+                     INSERT INTO audit (actor, action, request_id) SELECT $2, 'accept', id FROM accepted)
+                 SELECT accepted_at FROM accepted",
+            )
+            .bind(request.0)
+            .bind(actor)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(Conflict::NotATest(request))?;
+            Ok(row.try_get("accepted_at")?)
         }
-        let row = sqlx::query(
-            "WITH accepted AS (
-                 UPDATE requests SET accepted_at = coalesce(accepted_at, now())
-                 WHERE id = $1 AND purpose = 'test' RETURNING id, accepted_at),
-             audited AS (
-                 INSERT INTO audit (actor, action, request_id) SELECT $2, 'accept', id FROM accepted)
-             SELECT accepted_at FROM accepted",
-        )
-        .bind(request.0)
-        .bind(actor)
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or(Conflict::NotATest(request))?;
-        tx.commit().await?;
-        Ok(row.try_get("accepted_at")?)
+        .await;
+        transition::end(tx, done).await
     }
 
     /// Takes a request back. A running one is told to its worker, which ends it within a renewal.
@@ -214,21 +231,25 @@ impl Ledger {
     /// It has ended.
     pub async fn cancel(&self, request: RequestId, actor: &str) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let state = transition::lock(&mut tx, request).await?;
-        if state == StateCode::Running {
-            sqlx::query(
-                "WITH told AS (UPDATE requests SET cancel_at = coalesce(cancel_at, now()) WHERE id = $1)
-                 INSERT INTO audit (actor, action, request_id) VALUES ($2, 'ask_to_cancel', $1)",
-            )
-            .bind(request.0)
-            .bind(actor)
-            .execute(&mut *tx)
-            .await?;
-        } else if state != StateCode::Cancelled {
-            transition::apply(&mut tx, request, state, Transition::Cancel, &State::Cancelled, actor).await?;
+        let done = async {
+            let state = transition::lock(&mut tx, request).await?;
+            if state == StateCode::Running {
+                sqlx::query(
+                    "WITH told AS (UPDATE requests SET cancel_at = coalesce(cancel_at, now()) WHERE id = $1)
+                     INSERT INTO audit (actor, action, request_id) VALUES ($2, 'ask_to_cancel', $1)",
+                )
+                .bind(request.0)
+                .bind(actor)
+                .execute(&mut *tx)
+                .await?;
+            } else if state != StateCode::Cancelled {
+                transition::apply(&mut tx, request, state, Transition::Cancel, &State::Cancelled, actor)
+                    .await?;
+            }
+            Ok(())
         }
-        tx.commit().await?;
-        Ok(())
+        .await;
+        transition::end(tx, done).await
     }
 
     /// Queues a request again whose intervention is over. Its earlier failures are not held against it.
@@ -237,17 +258,20 @@ impl Ledger {
     /// It is not in intervention.
     pub async fn retry(&self, request: RequestId, actor: &str) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let state = transition::lock(&mut tx, request).await?;
-        transition::apply(&mut tx, request, state, Transition::Retry, &State::Queued, actor).await?;
-        sqlx::query(
-            "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
-             UPDATE requests SET not_before = now() WHERE id = $1",
-        )
-        .bind(request.0)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
+        let done = async {
+            let state = transition::lock(&mut tx, request).await?;
+            transition::apply(&mut tx, request, state, Transition::Retry, &State::Queued, actor).await?;
+            sqlx::query(
+                "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
+                 UPDATE requests SET not_before = now() WHERE id = $1",
+            )
+            .bind(request.0)
+            .execute(&mut *tx)
+            .await?;
+            Ok(())
+        }
+        .await;
+        transition::end(tx, done).await
     }
 }
 
@@ -257,23 +281,27 @@ async fn accepted_test(
     database: Uuid,
     wish: &Submission,
 ) -> Result<(Uuid, PackDigest), LedgerError> {
-    let missing =
-        || Conflict::NoAcceptedTest { database: wish.database.clone(), target: wish.target.clone() };
-    let row = sqlx::query(
-        "SELECT r.id, r.pack_digest, p.recalled_at IS NOT NULL AS recalled
+    let rows = sqlx::query(
+        "SELECT r.id, r.target, r.pack_digest, p.recalled_at IS NOT NULL AS recalled
          FROM requests r JOIN packs p ON p.digest = r.pack_digest
-         WHERE r.database_id = $1 AND r.target = $2 AND r.purpose = 'test' AND r.state = 'delivered'
+         WHERE r.database_id = $1 AND r.purpose = 'test' AND r.state = 'delivered'
            AND r.accepted_at IS NOT NULL
-         ORDER BY r.accepted_at DESC LIMIT 1",
+         ORDER BY r.accepted_at DESC, r.id DESC",
     )
     .bind(database)
-    .bind(wish.target.as_str())
-    .fetch_optional(connection)
-    .await?
-    .ok_or_else(missing)?;
-    let pack = PackDigest(row.try_get("pack_digest")?);
-    if row.try_get("recalled")? {
-        return Err(Conflict::PackRecalled(pack).into());
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        // Compared as versions: 17 and 17.0 are one target.
+        let target: Version = row.try_get::<String, _>("target")?.parse().map_err(LedgerError::Unreadable)?;
+        if target != wish.target {
+            continue;
+        }
+        let pack = PackDigest(row.try_get("pack_digest")?);
+        if row.try_get("recalled")? {
+            return Err(Conflict::PackRecalled(pack).into());
+        }
+        return Ok((row.try_get("id")?, pack));
     }
-    Ok((row.try_get("id")?, pack))
+    Err(Conflict::NoAcceptedTest { database: wish.database.clone(), target: wish.target.clone() }.into())
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError, Settlement,
-    attempt::{Held, finish},
+    settle::{Held, finish},
     transition,
 };
 
@@ -56,10 +56,11 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn sweep_leases(&self, attempt: Duration, clock: Clock) -> Result<Vec<Swept>, LedgerError> {
+    pub async fn sweep_leases(&self, attempt: Duration, _clock: Clock) -> Result<Vec<Swept>, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query(
-            "SELECT id, epoch, stage, attempt_until < now() AS late FROM requests
+            // Whichever came first: an attempt whose worker had died long before its deadline was not slow.
+            "SELECT id, epoch, stage, attempt_until < lease_until AS late FROM requests
              WHERE state = 'running' AND (lease_until < now() OR attempt_until < now())
              ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED",
         )
@@ -79,7 +80,7 @@ impl Ledger {
                 epoch: Epoch(row.try_get("epoch")?),
                 actor: "sweep".into(),
             };
-            let state = finish(&mut tx, &held, &Settlement::Failed(failure.clone()), clock).await?;
+            let state = finish(&mut tx, &held, &Settlement::Failed(failure.clone())).await?;
             swept.push(Swept { request: held.request, epoch: held.epoch, failure, state });
         }
         tx.commit().await?;
@@ -88,15 +89,24 @@ impl Ledger {
 
     /// Marks the claimable requests that have no hint outstanding, and gives them back for sending.
     ///
+    /// What waits for another request of its database or account is not claimable: its hint would be used up in
+    /// vain. It gets one in the round after the other's end.
+    ///
     /// # Errors
     /// The ledger's.
     pub async fn take_hintable(&self, hint_ttl: Duration) -> Result<Vec<Hintable>, LedgerError> {
         let rows = sqlx::query(
-            "UPDATE requests SET hinted_at = now() WHERE id IN (
-                 SELECT id FROM requests
-                 WHERE state = 'queued' AND not_before <= now()
-                   AND (hinted_at IS NULL OR hinted_at < now() - make_interval(secs => $1))
-                 ORDER BY uploaded_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+            // An array is made once; a join with the sub-select might run it, and lock rows, more than once.
+            "UPDATE requests SET hinted_at = now() WHERE id = ANY (ARRAY (
+                 SELECT r.id FROM requests r JOIN accounts a ON a.id = r.account_id
+                 WHERE r.state = 'queued' AND r.not_before <= now()
+                   AND (r.hinted_at IS NULL OR r.hinted_at < now() - make_interval(secs => $1))
+                   AND NOT EXISTS (
+                     SELECT FROM requests o WHERE o.database_id = r.database_id AND o.state = 'running')
+                   AND a.max_running > (
+                     SELECT count(*) FROM requests o WHERE o.account_id = r.account_id AND o.state = 'running')
+                 ORDER BY r.purpose = 'production' DESC, r.uploaded_at LIMIT $2
+                 FOR UPDATE OF r SKIP LOCKED))
              RETURNING id, purpose, traceparent",
         )
         .bind(hint_ttl.as_secs_f64())

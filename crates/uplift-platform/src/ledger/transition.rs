@@ -1,13 +1,13 @@
 //! The one place where a request changes its state (claims apart, which the ledger's own function makes).
 
 use serde_json::Value;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 use uplift_core::{
     RequestId,
     request::{State, StateCode, Transition},
 };
 
-use super::{Conflict, LedgerError};
+use super::{Conflict, LedgerError, json};
 
 /// Moves a request whose row is locked by the caller's transaction, and writes the audit.
 ///
@@ -30,7 +30,7 @@ pub(super) async fn apply(
                  state = $2, outcome = $3, worker_id = NULL, lease_until = NULL, attempt_until = NULL,
                  hinted_at = NULL,
                  finished_at = CASE WHEN $4 THEN now() END,
-                 cancel_at = CASE WHEN $2 = 'queued' THEN cancel_at END
+                 cancel_at = NULL
              WHERE id = $1 RETURNING id, epoch)
          INSERT INTO audit (actor, action, request_id, detail)
          SELECT $5, $6, id, jsonb_build_object('epoch', epoch, 'outcome', $3::jsonb) FROM moved",
@@ -73,14 +73,28 @@ pub(super) async fn lock(
     row.try_get::<String, _>("state")?.parse().map_err(LedgerError::Unreadable)
 }
 
+/// Ends a transaction before its outcome is told. One that is only dropped ends a little later, and until then
+/// claims and sweeps pass over the rows that it holds.
+pub(super) async fn end<T>(
+    transaction: Transaction<'_, Postgres>,
+    outcome: Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    match &outcome {
+        Ok(_) => transaction.commit().await?,
+        // What went wrong first says more than a connection that cannot even roll back, and ends by itself.
+        Err(_) => drop(transaction.rollback().await),
+    }
+    outcome
+}
+
 /// What the column `outcome` holds beside the state's code.
 fn outcome(state: &State) -> Result<Option<Value>, LedgerError> {
     let value = match state {
-        State::Delivered(delivery) => serde_json::to_value(delivery),
-        State::Intervention { failure } | State::Rejected { failure } => serde_json::to_value(failure),
+        State::Delivered(delivery) => json::storable(delivery)?,
+        State::Intervention { failure } | State::Rejected { failure } => json::storable(failure)?,
         State::AwaitingUpload | State::Queued | State::Running | State::Cancelled => return Ok(None),
     };
-    value.map(Some).map_err(|error| LedgerError::Unreadable(error.to_string()))
+    Ok(Some(value))
 }
 
 /// The state that a code and an outcome make.

@@ -9,7 +9,7 @@ use uplift_core::WorkerId;
 use super::{Ledger, LedgerError};
 
 /// A worker that was not seen for this long is taken for gone, in seconds: the length of a lease.
-const GONE_SECONDS: f64 = 60.0;
+pub(super) const GONE_SECONDS: f64 = 60.0;
 
 /// What a worker says of itself.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! The program against a server that fails on purpose: links that expire, connections that break in the middle of
 //! a character, a log that stays open. What a real dispatcher and a real store do is tested with the whole fleet.
 
+#![allow(clippy::unwrap_used, reason = "a test panics, and says why")]
+
 mod server;
 
 use std::{

@@ -5,10 +5,12 @@ mod garage;
 mod postgres;
 mod rabbitmq;
 
+use std::fs;
+use std::io::ErrorKind;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::apt;
 use crate::daemon::{Daemon, Stop};
@@ -19,7 +21,7 @@ use crate::port;
 use crate::step::step;
 use crate::tools;
 
-pub(crate) use postgres::{create_database, url as ledger_url};
+pub(crate) use postgres::{cluster_url, create_database, url as ledger_url};
 
 /// What this run started, in order. What was there before is not in it.
 #[derive(Debug, Default)]
@@ -89,6 +91,20 @@ pub(crate) fn fleet(layout: &Layout) -> Result<Vec<Daemon>> {
 /// The services that run, in the order in which they start.
 pub(crate) fn running(layout: &Layout) -> Vec<Daemon> {
     ORDER.iter().filter_map(|name| Daemon::find(layout, name)).collect()
+}
+
+/// Removes what the services stored; they begin anew. Images stay, for they are made from the sources.
+pub(crate) fn wipe(layout: &Layout) -> Result<String> {
+    let names = [rabbitmq::NAME, postgres::NAME, garage::NAME];
+    for dir in names.map(|name| layout.state.join(name)) {
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", dir.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(format!("of {} removed", names.join(", ")))
 }
 
 impl Service<'_> {

@@ -35,7 +35,12 @@ pub(super) fn export(env: &mut Env) {
 
 /// How a database of the cluster is reached, as its superuser.
 pub(crate) fn url(database: &str) -> String {
-    format!("postgres://uplift:uplift@127.0.0.1:{}/{database}", ports::POSTGRES)
+    format!("{}/{database}", cluster_url())
+}
+
+/// The same without a database.
+pub(crate) fn cluster_url() -> String {
+    format!("postgres://uplift:uplift@127.0.0.1:{}", ports::POSTGRES)
 }
 
 /// Makes a database where there is none of that name.

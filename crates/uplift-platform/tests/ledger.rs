@@ -1,0 +1,4 @@
+//! The ledger on a real Postgres.
+
+#[path = "ledger/mod.rs"]
+mod ledger;

@@ -1,0 +1,17 @@
+//! The ledger on a real Postgres, a database per test.
+
+mod accounts;
+mod attempt;
+mod cancel;
+mod claim;
+mod connect;
+mod crowd;
+mod desk;
+mod fencing;
+mod history;
+mod log;
+mod model;
+mod production;
+mod submit;
+mod sweep;
+mod uploads;

@@ -1,0 +1,256 @@
+//! What customers hand in by mistake or on purpose: each is refused with a word of what to do, and leaves nothing.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use uplift_core::Purpose;
+use uplift_tests::{
+    data,
+    fleet::{Fleet, Options},
+    postgres::Database,
+    repository,
+    request::HandedIn,
+};
+
+use crate::dumps;
+
+/// Enough for every good dump of this file, and too little for a bomb.
+const MAX_EXPANDED: usize = 32 << 20;
+
+/// pg_dump writes it last.
+const CLOSING: &str = "--\n-- PostgreSQL database dump complete\n--\n";
+
+/// Something to hand in, and what the answer has to say.
+struct Case {
+    name: &'static str,
+    bytes: Vec<u8>,
+    target: &'static str,
+    says: Vec<String>,
+}
+
+impl Case {
+    fn new(name: &'static str, bytes: impl Into<Vec<u8>>, says: &str) -> Self {
+        Self { name, bytes: bytes.into(), target: "3.0", says: vec![says.to_owned()] }
+    }
+
+    fn target(self, target: &'static str) -> Self {
+        Self { target, ..self }
+    }
+
+    fn and(mut self, says: impl Into<String>) -> Self {
+        self.says.push(says.into());
+        self
+    }
+}
+
+#[tokio::test]
+async fn bad_input_is_rejected_with_what_to_do() {
+    let worker = format!("slots = 2\nmax_expanded_bytes = {MAX_EXPANDED}\n");
+    let fleet = Fleet::with(Options { worker, ..Options::default() }).await;
+    fleet.push_pack(&repository("deploy/packs/sample"));
+    fleet.ledger.set_max_running("acme", 100).await.unwrap();
+    an_empty_file_is_not_even_sent(&fleet).await;
+
+    let good = good_dump(&fleet).await;
+    let mut cases = not_dumps(&good);
+    cases.extend(cut(&good));
+    cases.extend(code(&good));
+    cases.extend(bombs(&good));
+    cases.extend(foreign(&fleet, &good).await);
+
+    let mut requests = JoinSet::new();
+    let fleet = std::sync::Arc::new(fleet);
+    for case in cases {
+        let fleet = std::sync::Arc::clone(&fleet);
+        requests.spawn(async move {
+            let dump = dumps::file(&fleet, case.name, &case.bytes);
+            let handed_in = fleet.hand_in(Purpose::Test, &dump, case.target, case.name).await;
+            (case, handed_in)
+        });
+    }
+    let mut wrong = String::new();
+    while let Some(done) = requests.join_next().await {
+        let (case, handed_in) = done.unwrap();
+        check(&case, &handed_in, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert_eq!(
+        fleet.database.value("SELECT count(*) FROM attempts WHERE epoch > 1").await,
+        "0",
+        "tried again"
+    );
+    std::sync::Arc::into_inner(fleet).expect("every request has ended").stop().await;
+}
+
+fn check(case: &Case, handed_in: &HandedIn, wrong: &mut String) {
+    let message = handed_in.message();
+    let said = case.says.iter().all(|says| message.contains(says));
+    let rejected = handed_in.code == Some(10) && handed_in.request["state"] == "rejected";
+    if !said || !rejected {
+        writeln!(wrong, "{}: {:?}, {message}\n  wanted: {:?}", case.name, handed_in.code, case.says).unwrap();
+    }
+    if let Some(statement) = handed_in.failure()["statement"].as_str()
+        && !statement.contains("evil")
+    {
+        writeln!(wrong, "{}: the statement is {statement}", case.name).unwrap();
+    }
+}
+
+async fn an_empty_file_is_not_even_sent(fleet: &Fleet) {
+    let empty = dumps::file(fleet, "empty.sql", b"");
+    let refused = fleet.hand_in(Purpose::Test, &empty, "3.0", "empty").await;
+    assert_eq!(refused.code, Some(10), "{refused:?}");
+    assert!(refused.message().contains("is empty: did the dump fail? Make it again"), "{refused:?}");
+
+    // Nor does the API take it from a program that tries.
+    let answer = reqwest::Client::new()
+        .post(format!("{}/api/v1/requests", fleet.server()))
+        .bearer_auth(fleet.token())
+        .header("content-type", "application/json")
+        .body(
+            json!({"database": "empty", "purpose": "test", "target": "3.0", "file_name": "x", "bytes": 0})
+                .to_string(),
+        )
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 422);
+    let problem = answer.text().await.unwrap();
+    assert!(problem.contains("empty"), "{problem}");
+    assert_eq!(fleet.database.value("SELECT count(*) FROM requests").await, "0");
+}
+
+/// A dump that would go through, and has a customer's trouble in it.
+async fn good_dump(fleet: &Fleet) -> String {
+    let database = dumps::sample().await;
+    let text = dumps::text(fleet, &database);
+    database.remove().await;
+    assert!(text.contains(CLOSING), "pg_dump ends otherwise by now");
+    text
+}
+
+fn not_dumps(good: &str) -> Vec<Case> {
+    let no_dump = "This is not a dump that pg_dump wrote";
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let noise = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    });
+    let file = |name| std::fs::read(data(name)).unwrap();
+    vec![
+        Case::new("a-letter", "Dear all,\nplease upgrade our shop.\n", no_dump),
+        Case::new("noise", noise.take(200_000).collect::<Vec<_>>(), no_dump),
+        Case::new("gzipped-letter", dumps::gzip(b"Dear all,\n"), no_dump),
+        Case::new("gzipped-nothing", dumps::gzip(b""), "The gzip file is empty inside"),
+        Case::new("custom-format", file("tryton60.dump"), "custom format, which is not taken yet")
+            .and("`pg_dump --format=plain`"),
+        Case::new("zip", file("odoo17-demo.zip"), "zip file, which is not taken yet").and("`dump.sql`"),
+        Case::new(
+            "cluster",
+            format!("--\n-- PostgreSQL database cluster dump\n--\n{good}"),
+            "This is a dump of a whole cluster, by pg_dumpall",
+        ),
+    ]
+}
+
+fn cut(good: &str) -> Vec<Case> {
+    let truncated = "The dump is truncated";
+    let packed = dumps::gzip(good.as_bytes());
+    let mut damaged = packed.clone();
+    let checksum = damaged.len() - 6;
+    damaged[checksum] ^= 1;
+    // Larger than what is looked at first, so that the cut is found in the midst of restoring.
+    let odoo = std::fs::read(data("odoo17-demo.sql.gz")).unwrap();
+    let without_end = good.strip_suffix(&good[good.find(CLOSING).unwrap()..]).unwrap();
+    let statement = good.find("ALTER TABLE ONLY").unwrap();
+    let row = good.find("FROM stdin;\n").unwrap() + 20;
+    vec![
+        Case::new("gzip-cut", &packed[..packed.len() / 2], "the gzip file is truncated"),
+        Case::new("gzip-cut-late", &odoo[..1_900_000], "the gzip file is truncated"),
+        Case::new("gzip-damaged", damaged, "the gzip file is damaged").and("`gzip -t`"),
+        Case::new("no-closing-line", without_end, truncated).and("it does not end with the line"),
+        Case::new("cut-statement", &good[..statement + 12], truncated).and("in the middle of"),
+        Case::new("cut-rows", &good[..row], truncated).and("in the middle of"),
+    ]
+}
+
+fn code(good: &str) -> Vec<Case> {
+    let with = |evil: &str| {
+        let place = good.find(CLOSING).unwrap();
+        let line = good[..place].lines().count() + 1;
+        (format!("{}{evil}\n{CLOSING}", &good[..place]), format!("(line {line} of the dump)"))
+    };
+    let psql = "A command of psql stands here, and none is run";
+    [
+        ("shell", "\\! echo evil", psql),
+        ("copy-file", "\\copy public.contact from '/etc/evil'", psql),
+        ("output", "\\o |evil", psql),
+        ("program", "COPY public.contact FROM PROGRAM 'evil';", "COPY with a program is not run"),
+        ("program-out", "COPY public.contact TO PROGRAM 'evil';", "COPY with a program is not run"),
+        ("server-file", "COPY public.contact FROM '/etc/evil';", "COPY with a file of the server is not run"),
+        ("role", "CREATE ROLE evil SUPERUSER;", "This is a statement of pg_dumpall"),
+        ("library", "LOAD 'evil';", "LOAD is not run"),
+        ("no-table", "INSERT INTO public.evil VALUES (1);", "relation \"public.evil\" does not exist"),
+        (
+            "no-reading",
+            "SELECT pg_read_file('/etc/passwd') AS evil;",
+            "permission denied for function pg_read_file",
+        ),
+        (
+            "bad-row",
+            "COPY public.account (id, name) FROM stdin; -- evil\n1\tA\nno number\tB\n\\.",
+            "invalid input syntax for type integer",
+        ),
+    ]
+    .into_iter()
+    .map(|(name, evil, says)| {
+        let (text, line) = with(evil);
+        Case::new(name, text, says).and(line)
+    })
+    .collect()
+}
+
+fn bombs(good: &str) -> Vec<Case> {
+    let too_large = format!("the dump is larger than {MAX_EXPANDED} bytes after decompression");
+    let head = &good[..good.find("\nCREATE TABLE").unwrap()];
+    let filled = |begin: &str, line: &str| {
+        let mut text = format!("{head}\n{begin}");
+        text.push_str(&line.repeat(2 * MAX_EXPANDED / line.len()));
+        let packed = dumps::gzip(text.as_bytes());
+        assert!(packed.len() < MAX_EXPANDED / 100, "a bomb is small");
+        packed
+    };
+    let rows = filled("CREATE TABLE public.t (x text);\nCOPY public.t (x) FROM stdin;\n", "0123456789\n");
+    vec![
+        Case::new("bomb-of-comments", filled("", "-- boom\n"), &too_large),
+        Case::new("bomb-of-rows", rows, &too_large),
+        Case::new("bomb-of-one-string", filled("SELECT '", "boom "), &too_large),
+    ]
+}
+
+async fn foreign(fleet: &Fleet, good: &str) -> Vec<Case> {
+    let shop = Database::create("foreign").await;
+    shop.psql_command("CREATE TABLE basket (id integer PRIMARY KEY); INSERT INTO basket VALUES (1)");
+    let foreign = dumps::text(fleet, &shop);
+    shop.remove().await;
+
+    let half = dumps::sample().await;
+    half.psql_command("UPDATE erp_module SET state = 'installing'");
+    let half_installed = dumps::text(fleet, &half);
+    half.remove().await;
+
+    let server = good.lines().find(|line| line.starts_with("-- Dumped from database version")).unwrap();
+    let newer = good.replace(server, "-- Dumped from database version 99.1");
+    vec![
+        Case::new("foreign", foreign, "belongs to no product that is supported here. Supported: sample"),
+        Case::new("newer-server", newer, "PostgreSQL 99, which is newer than what is supported"),
+        Case::new("no-path", good, "there is no way from Sample ERP 1.0 to 9.0")
+            .target("9.0")
+            .and("supported upgrades of Sample ERP: 1.0 → 2.0, 1.0 → 3.0, 2.0 → 3.0"),
+        Case::new("half-installed", half_installed, "A module's installation was interrupted")
+            .and("This mends it: UPDATE erp_module SET state = 'installed'"),
+    ]
+}

@@ -1,0 +1,5 @@
+ALTER TABLE res_partner
+    DROP COLUMN street,
+    DROP COLUMN street2,
+    DROP COLUMN zip,
+    DROP COLUMN city;

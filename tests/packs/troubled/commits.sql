@@ -1,0 +1,2 @@
+UPDATE contact SET name = name;
+COMMIT;

@@ -1,0 +1,10 @@
+DO $$
+BEGIN
+    FOR line IN 1 .. 1200 LOOP
+        RAISE NOTICE 'line % of 1200', line;
+        IF line % 100 = 0 THEN
+            PERFORM pg_sleep(0.3);
+        END IF;
+    END LOOP;
+END
+$$;

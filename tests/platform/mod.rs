@@ -1,0 +1,4 @@
+//! The platform's services as its clients meet them: a real object store, a real broker, a real ledger.
+
+mod hints;
+mod objects;

@@ -1,0 +1,107 @@
+//! A customer's upload and download, by plain HTTP with presigned URLs.
+
+use std::time::Duration;
+
+use uplift_platform::objects::{Objects, ObjectsConfig, ObjectsError, Part};
+use url::Url;
+
+use super::{MIB, config, noise, objects, sha256};
+
+const TTL: Duration = Duration::from_secs(300);
+
+fn http() -> reqwest::Client {
+    // A second call finds it installed, which is as good.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+/// Sends a part as a browser would; returns its tag.
+async fn send(url: Url, bytes: bytes::Bytes) -> String {
+    let answer = http().put(url).body(bytes).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    answer.headers()["etag"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_stopped() {
+    let objects = objects();
+    let bytes = noise(11 * MIB);
+    let (first, second) = (bytes.slice(..6 * MIB), bytes.slice(6 * MIB..));
+    let upload = objects.start_upload("dump").await.unwrap();
+    let etag = send(objects.presign_part("dump", &upload, 1, TTL).await.unwrap(), first.clone()).await;
+
+    // The client is gone. Another one asks what arrived, and sends the rest.
+    let arrived = objects.uploaded_parts("dump", &upload).await.unwrap();
+    assert_eq!(arrived.len(), 1);
+    assert_eq!((arrived[0].number, arrived[0].bytes), (1, first.len() as u64));
+    assert_eq!(arrived[0].etag, etag.trim_matches('"'));
+    let other = send(objects.presign_part("dump", &upload, 2, TTL).await.unwrap(), second).await;
+
+    let wrong = vec![Part { number: 1, etag: etag.clone() }, Part { number: 2, etag: etag.clone() }];
+    let err = objects.complete_upload("dump", &upload, wrong).await.unwrap_err();
+    assert!(matches!(err, ObjectsError::Invalid { .. }), "{err:?}");
+
+    // In any order, with quotes or without.
+    let parts = vec![Part { number: 2, etag: other }, Part { number: 1, etag: arrived[0].etag.clone() }];
+    let completed = objects.complete_upload("dump", &upload, parts.clone()).await.unwrap();
+    assert_eq!(completed.bytes, bytes.len() as u64);
+    let again = objects.complete_upload("dump", &upload, parts).await.unwrap();
+    assert_eq!(again, completed, "an answer that got lost is asked for again");
+    objects.abort_upload("dump", &upload).await.unwrap();
+    let stored = objects.get("dump", completed.bytes).await.unwrap();
+    assert_eq!(sha256(&stored), sha256(&bytes));
+    objects.delete_prefix("dump").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_aborted_upload_is_gone_and_may_be_aborted_again() {
+    let objects = objects();
+    let upload = objects.start_upload("gone").await.unwrap();
+    let etag = send(objects.presign_part("gone", &upload, 1, TTL).await.unwrap(), noise(10)).await;
+    objects.abort_upload("gone", &upload).await.unwrap();
+    objects.abort_upload("gone", &upload).await.unwrap();
+    assert!(objects.list_uploads("gone").await.unwrap().is_empty());
+    let err = objects.uploaded_parts("gone", &upload).await.unwrap_err();
+    assert!(matches!(err, ObjectsError::NotFound { .. }), "{err:?}");
+    let err = objects.complete_upload("gone", &upload, vec![Part { number: 1, etag }]).await.unwrap_err();
+    assert!(matches!(err, ObjectsError::NotFound { .. }), "{err:?}");
+}
+
+#[tokio::test]
+async fn a_download_has_a_name_and_an_end() {
+    let objects = objects();
+    objects.put("result", noise(1000), "application/gzip").await.unwrap();
+    let url = objects.presign_get("result", "Müller GmbH.sql.gz", TTL).await.unwrap();
+    let answer = http().get(url.clone()).send().await.unwrap();
+    let name = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+    assert_eq!(
+        name,
+        "attachment; filename=\"M_ller GmbH.sql.gz\"; filename*=UTF-8''M%C3%BCller%20GmbH.sql.gz"
+    );
+    assert_eq!(answer.bytes().await.unwrap(), noise(1000));
+
+    let mut forged = url;
+    forged.query_pairs_mut().append_pair("x", "y");
+    assert_eq!(http().get(forged).send().await.unwrap().status(), 403);
+    let err = objects.presign_get("result", "r", Duration::from_secs(8 * 86_400)).await.unwrap_err();
+    assert!(matches!(err, ObjectsError::Invalid { .. }), "{err:?}");
+    objects.delete_prefix("result").await.unwrap();
+}
+
+#[tokio::test]
+async fn urls_are_signed_for_the_address_that_customers_reach() {
+    let public = Some("https://objects.example.com".parse().unwrap());
+    let objects = Objects::new(&ObjectsConfig { public_endpoint: public, ..config(None) }).unwrap();
+    // It need not be reachable from here.
+    let upload = objects.start_upload("public").await.unwrap();
+    for url in [
+        objects.presign_part("public", &upload, 10_000, TTL).await.unwrap(),
+        objects.presign_get("public", "f", TTL).await.unwrap(),
+    ] {
+        assert_eq!((url.scheme(), url.host_str()), ("https", Some("objects.example.com")));
+        assert!(!url.as_str().contains("checksum"), "a browser cannot send one: {url}");
+    }
+    let err = objects.presign_part("public", &upload, 10_001, TTL).await.unwrap_err();
+    assert!(matches!(err, ObjectsError::Invalid { .. }), "{err:?}");
+    objects.abort_upload("public", &upload).await.unwrap();
+}
