@@ -92,7 +92,7 @@ async fn an_upload_that_was_torn_is_resumed_and_the_log_is_followed_over_a_resta
     assert_eq!(delivered_once(&fleet, request).await.epoch, Epoch(1));
     let followed = output(follower);
     assert!(followed.status.success(), "{}", String::from_utf8_lossy(&followed.stderr));
-    let whole = fleet.must(&["log", &id]);
+    let whole = fleet.must(&["log", "-f", &id]);
     let followed = String::from_utf8(followed.stdout).unwrap();
     assert_eq!(followed, whole, "lines were lost or doubled");
     assert!(whole.lines().count() > 10, "{whole}");

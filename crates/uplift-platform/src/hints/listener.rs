@@ -33,12 +33,13 @@ pub struct Listener {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum State {
     /// Not consuming. A connection from before is kept for the next time.
     Paused(Option<Connection>),
     /// On the way to consuming, however long the broker takes.
     Opening(AbortOnDropHandle<(Session, Backoff)>),
-    Consuming(Box<Session>),
+    Consuming(Session),
 }
 
 /// Two consumers on one channel. Closing the channel gives everything unsettled back to the broker.
@@ -82,7 +83,7 @@ impl Listener {
                 State::Opening(task) => match task.await {
                     Ok((session, backoff)) => {
                         self.backoff = backoff;
-                        self.state = State::Consuming(Box::new(session));
+                        self.state = State::Consuming(session);
                     }
                     Err(err) => {
                         tracing::error!(%err, "the task that reaches the broker failed, starting it again");

@@ -49,7 +49,7 @@ pub(super) async fn with_desk(test: impl AsyncFnOnce(&Desk)) {
 /// Runs a test with the URL of an empty database.
 pub(super) async fn with_database(test: impl AsyncFnOnce(String)) {
     let admin = service("UPLIFT_TEST_LEDGER_URL");
-    let name = format!("ledger_{}", Uuid::now_v7().simple());
+    let name = format!("ledger_test_{}", Uuid::now_v7().simple());
     let mut connection = PgConnection::connect(&admin).await.expect("reach the suite's Postgres");
     execute(&mut connection, &format!("CREATE DATABASE {name}")).await;
     let (server, _) = admin.rsplit_once('/').expect("a URL that ends in a database");
