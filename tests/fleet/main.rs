@@ -6,8 +6,13 @@
 mod platform;
 
 mod bad_input;
+mod comparison;
+mod customer;
 mod dumps;
 mod exporter;
 mod faults;
+mod http;
+mod interventions;
+mod majors;
 mod odoo;
 mod sample;

@@ -105,10 +105,12 @@ async fn check_report(report: &Value, upgraded: &Database) {
     assert_eq!(partner["columns_added"], json!(["came_from", "signature"]));
     let address = table("public.res_partner_address");
     assert_eq!((&address["rows_before"], &address["rows_after"]), (&Value::Null, &json!(45)));
+    let mut connection = upgraded.connect().await;
     for table in tables {
         let name = table["table"].as_str().unwrap();
-        let rows = upgraded.value(&format!("SELECT count(*) FROM {name}")).await;
-        assert_eq!(table["rows_after"].to_string(), rows, "{name}");
+        let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {name}"));
+        let rows: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(table["rows_after"], rows, "{name}");
     }
 
     let reconciled = report["reconcile"].as_array().unwrap();

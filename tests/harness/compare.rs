@@ -121,7 +121,19 @@ const ASPECTS: [(&str, &str); 17] = [
 
 /// Fails with the first differences where the two are not the same.
 pub async fn assert_same(left: &Database, right: &Database) {
+    let differences = differences(left, right).await;
+    assert!(
+        differences.is_empty(),
+        "{} differences, the first ones:\n{}",
+        differences.len(),
+        differences.into_iter().take(20).collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// How the two differ, a line for each aspect of each object.
+pub async fn differences(left: &Database, right: &Database) -> Vec<String> {
     let (left, right) = (snapshot(left).await, snapshot(right).await);
+    assert!(left.len() > 20, "there was next to nothing to compare");
     let mut differences = Vec::new();
     for (name, value) in &left {
         match right.get(name) {
@@ -130,19 +142,9 @@ pub async fn assert_same(left: &Database, right: &Database) {
             Some(_) => {}
         }
     }
-    differences.extend(
-        right
-            .keys()
-            .filter(|name| !left.contains_key(*name))
-            .map(|name| format!("{name}: missing on the left")),
-    );
-    assert!(
-        differences.is_empty(),
-        "{} differences, the first ones:\n{}",
-        differences.len(),
-        differences.into_iter().take(20).collect::<Vec<_>>().join("\n")
-    );
-    assert!(left.len() > 20, "there was next to nothing to compare");
+    let new = right.keys().filter(|name| !left.contains_key(*name));
+    differences.extend(new.map(|name| format!("{name}: missing on the left")));
+    differences
 }
 
 /// Everything by which a database is compared, by name.

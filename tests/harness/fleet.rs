@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use lapin::{
+    Connection, ConnectionProperties,
+    options::{ExchangeDeleteOptions, QueueDeleteOptions},
+};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -36,6 +40,7 @@ pub struct Fleet {
     pub dispatcher: Process,
     pub workers: Vec<Process>,
     name: String,
+    amqp: String,
     server: String,
     token: String,
     ops_token: String,
@@ -110,6 +115,7 @@ impl Fleet {
             dispatcher,
             workers: Vec::new(),
             name,
+            amqp: options.services.amqp,
             server: format!("http://127.0.0.1:{port}"),
             started: 0,
         };
@@ -210,8 +216,9 @@ impl Fleet {
     /// Checks that nothing is left behind, and removes what the fleet had: its last word in every test.
     pub async fn stop(self) {
         self.assert_nothing_left().await;
-        let Self { directory, ledger, objects, database, dispatcher, workers, .. } = self;
+        let Self { directory, ledger, objects, database, dispatcher, workers, amqp, name, .. } = self;
         drop((workers, dispatcher, ledger));
+        remove_queues(&amqp, &name).await;
         for prefix in ["requests/", "packs/"] {
             objects.delete_prefix(prefix).await.unwrap();
         }
@@ -237,6 +244,20 @@ impl Fleet {
         let leases = "SELECT count(*) FROM requests WHERE lease_until IS NOT NULL OR worker_id IS NOT NULL";
         assert_eq!(self.database.value(leases).await, "0", "leases left");
         assert_eq!(self.database.value("SELECT count(*) FROM uploads").await, "0", "uploads left on record");
+    }
+}
+
+/// What the fleet declared at the broker, which keeps it for ever.
+async fn remove_queues(amqp: &str, name: &str) {
+    let connection = Connection::connect(amqp, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    for queue in ["hints.test", "hints.production", "hints.dead"] {
+        let queue = format!("{name}.{queue}");
+        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    }
+    for exchange in ["hints", "dead"] {
+        let exchange = format!("{name}.{exchange}");
+        channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.unwrap();
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod broker;
 pub mod compare;
 pub mod fleet;
+pub mod major;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -28,6 +28,15 @@ impl Database {
         Self { name, admin }
     }
 
+    /// Another database with the same in it. Nobody may be connected to this one.
+    pub async fn copy(&self) -> Self {
+        let name = format!("copy_{}", Uuid::now_v7().simple());
+        let mut connection = PgConnection::connect(&self.admin).await.unwrap();
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {}", self.name);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        Self { name, admin: self.admin.clone() }
+    }
+
     /// How to connect.
     pub fn url(&self) -> String {
         let (server, _) = self.admin.rsplit_once('/').expect("a URL with a database");

@@ -33,10 +33,10 @@ impl Context {
     /// The ledger cannot be reached or migrated, or the object store is misconfigured.
     pub async fn open(config: &Config, stopping: CancellationToken) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
+            clock: Clock::System,
             ledger: Ledger::connect(&config.ledger.url).await.context("open the ledger")?,
             objects: Objects::new(&config.objects).context("set up the object store")?,
             hints: Publisher::start(config.hints.clone()),
-            clock: Clock::System,
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),
             attempt: Duration::from_secs(config.worker.attempt_minutes * 60),

@@ -63,7 +63,7 @@ fn ticks(context: &Context) -> tokio::time::Interval {
 }
 
 async fn sweep_leases(context: &Context) -> Result<(), LedgerError> {
-    for swept in context.ledger.sweep_leases(context.attempt, context.clock).await? {
+    for swept in context.ledger.sweep_leases(context.attempt).await? {
         tracing::warn!(
             request.id = %swept.request,
             attempt.epoch = %swept.epoch,

@@ -94,7 +94,7 @@ async fn say_farewell(log: &Logbook, settlement: &Settlement) {
 /// Tells the ledger, however long it takes to come back; a lease that is lost meanwhile ends it.
 async fn settle(context: &Context, hold: &Hold, settlement: &Settlement) {
     loop {
-        match context.ledger.settle(hold.lease(), settlement, context.clock).await {
+        match context.ledger.settle(hold.lease(), settlement).await {
             Ok(state) => return report(settlement, state),
             Err(LedgerError::LeaseLost(_)) => {
                 return tracing::warn!("settled nothing: the lease is lost");

@@ -1,1 +1,1 @@
-UPDATE journal SET amount = amount - 0.01 WHERE id = (SELECT min(id) FROM journal WHERE amount > 1);
+UPDATE journal SET debit = debit - 0.01 WHERE id = (SELECT min(id) FROM journal WHERE debit > 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use uplift_core::{
-    Clock, Epoch, Failure, Lease, RequestId,
+    Epoch, Failure, Lease, RequestId,
     failure::Verdict,
     request::{Delivery, State, StateCode, Transition},
 };
@@ -34,12 +34,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`]: nothing was published. Or the ledger's.
-    pub async fn settle(
-        &self,
-        lease: &Lease,
-        settlement: &Settlement,
-        _clock: Clock,
-    ) -> Result<StateCode, LedgerError> {
+    pub async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<StateCode, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
             let held = sqlx::query(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
 use uplift_core::{
-    Clock, Epoch, Failure, Purpose, RequestId,
+    Epoch, Failure, Purpose, RequestId,
     request::{State, StateCode, Transition},
 };
 use uuid::Uuid;
@@ -56,7 +56,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn sweep_leases(&self, attempt: Duration, _clock: Clock) -> Result<Vec<Swept>, LedgerError> {
+    pub async fn sweep_leases(&self, attempt: Duration) -> Result<Vec<Swept>, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query(
             // Whichever came first: an attempt whose worker had died long before its deadline was not slow.

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use futures_util::future::join_all;
 use uplift_core::{
-    Clock, Failure, RequestId,
+    Failure, RequestId,
     event::Stage,
     request::{State, StateCode},
 };
@@ -231,7 +231,7 @@ async fn several_dispatchers_handle_everything_once() {
             .unwrap();
         once(
             four_at_once(&desk.ledger, |ledger: Ledger| async move {
-                let swept = ledger.sweep_leases(ATTEMPT, Clock::System).await.unwrap();
+                let swept = ledger.sweep_leases(ATTEMPT).await.unwrap();
                 swept.into_iter().map(|swept| swept.request).collect()
             })
             .await,

@@ -121,9 +121,9 @@ async fn the_pack_pushed_last_is_current_unless_recalled() {
         assert!(current().await.is_empty());
         let first = desk.push_pack("first").await;
         let second = desk.push_pack("second").await;
-        assert_eq!(current().await, [second.clone()]);
+        assert_eq!(current().await, std::slice::from_ref(&second));
         desk.recall(&second).await;
-        assert_eq!(current().await, [first.clone()]);
+        assert_eq!(current().await, std::slice::from_ref(&first));
         desk.push_pack("second").await;
         assert_eq!(current().await, [second], "pushed again, it is recalled no more");
         desk.push_pack("first").await;

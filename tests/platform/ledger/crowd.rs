@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use uplift_core::{AccountId, Clock, DatabaseId, RequestId, WorkerId, event::Stage};
+use uplift_core::{AccountId, DatabaseId, RequestId, WorkerId, event::Stage};
 use uplift_platform::ledger::{Bearer, Ledger, Request};
 
 use super::desk::{ATTEMPT, Desk, delivered, source, wish, with_desk};
@@ -72,7 +72,7 @@ async fn work(ledger: Ledger, watch: Watch) {
         watch.begins(&claimed.request);
         ledger.renew(&claimed.lease, Stage::Restore, None).await.unwrap();
         watch.ends(&claimed.request);
-        ledger.settle(&claimed.lease, &delivered(&claimed.lease), Clock::System).await.unwrap();
+        ledger.settle(&claimed.lease, &delivered(&claimed.lease)).await.unwrap();
         watch.settled.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -126,9 +126,12 @@ async fn a_crowd_claims_everything_once_and_within_every_cap() {
             ended = crowd => ended.into_iter().for_each(Result::unwrap),
             never = inspect(desk) => never,
         }
-        let seen = watch.seen.lock().unwrap();
-        assert_eq!(seen.claimed.len(), REQUESTS);
-        assert!(seen.most > 5, "hardly anything ran at once: {}", seen.most);
+        let (claimed, most) = {
+            let seen = watch.seen.lock().unwrap();
+            (seen.claimed.len(), seen.most)
+        };
+        assert_eq!(claimed, REQUESTS);
+        assert!(most > 5, "hardly anything ran at once: {most}");
         let wrong: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM requests r WHERE state <> 'delivered' OR epoch <> 1
                  OR (SELECT count(*) FROM audit WHERE request_id = r.id AND action = 'claim') <> 1",

@@ -1,20 +1,20 @@
 //! What every test of the ledger stands on: a database of its own, and the short way to a request in some state.
 
-use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use uplift_core::{
-    Clock, Failure, Lease, Pack, PackDigest, Purpose, RequestId, WorkerId,
+    Clock, Failure, Lease, PackDigest, Purpose, RequestId, WorkerId,
     event::Digest,
     failure::{Rejection, ScriptFailure},
-    pack::Files,
     request::{Delivery, StateCode},
 };
 use uplift_platform::ledger::{
     Bearer, Claimed, Ledger, LedgerError, Role, Settlement, Source, Submission, Submitted, Swept,
 };
+use uplift_tests::{pack, repository, services::variable};
 use uuid::Uuid;
 
 /// How long an attempt may take where a test does not say otherwise.
@@ -25,15 +25,6 @@ pub(super) struct Desk {
     pub(super) ledger: Ledger,
     pub(super) pool: PgPool,
     pub(super) url: String,
-}
-
-/// The value of a variable that names a running service.
-fn service(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!(
-            "{variable} is not set: run the tests with `cargo xtask test`, which starts the services and sets it"
-        )
-    })
 }
 
 /// Runs a test with a fresh ledger, which is removed at the end, whatever the end is.
@@ -48,7 +39,7 @@ pub(super) async fn with_desk(test: impl AsyncFnOnce(&Desk)) {
 
 /// Runs a test with the URL of an empty database.
 pub(super) async fn with_database(test: impl AsyncFnOnce(String)) {
-    let admin = service("UPLIFT_TEST_LEDGER_URL");
+    let admin = variable("UPLIFT_TEST_LEDGER_URL");
     let name = format!("ledger_test_{}", Uuid::now_v7().simple());
     let mut connection = PgConnection::connect(&admin).await.expect("reach the suite's Postgres");
     execute(&mut connection, &format!("CREATE DATABASE {name}")).await;
@@ -115,7 +106,7 @@ impl Desk {
         lease: &Lease,
         settlement: &Settlement,
     ) -> Result<StateCode, LedgerError> {
-        self.ledger.settle(lease, settlement, Clock::System).await
+        self.ledger.settle(lease, settlement).await
     }
 
     /// Settles with a failure, by whoever holds the lease.
@@ -129,7 +120,7 @@ impl Desk {
     }
 
     pub(super) async fn sweep(&self) -> Vec<Swept> {
-        self.ledger.sweep_leases(ATTEMPT, Clock::System).await.unwrap()
+        self.ledger.sweep_leases(ATTEMPT).await.unwrap()
     }
 
     /// Changes one request behind the ledger's back, such as time would.
@@ -185,7 +176,7 @@ impl Desk {
     /// Makes a pack the current one.
     pub(super) async fn push_pack(&self, name: &str) -> PackDigest {
         let digest = PackDigest::of(name.as_bytes());
-        self.ledger.push_pack(&digest, &sample_pack(), "operator").await.unwrap();
+        self.ledger.push_pack(&digest, &pack(&repository("deploy/packs/sample")), "operator").await.unwrap();
         digest
     }
 
@@ -196,25 +187,6 @@ impl Desk {
             .await
             .unwrap();
     }
-}
-
-/// The sample pack's own folder, since a [`Pack`] is never anything but a sound one.
-fn sample_pack() -> Pack {
-    fn collect(folder: &Path, prefix: &str, files: &mut Files) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-            if entry.file_type().unwrap().is_dir() {
-                collect(&entry.path(), &format!("{name}/"), files);
-            } else {
-                files.insert(name, std::fs::read(entry.path()).unwrap());
-            }
-        }
-    }
-    let mut files = Files::new();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/packs/sample");
-    collect(Path::new(folder), "", &mut files);
-    Pack::from_files(files).unwrap()
 }
 
 /// A wish to take a database to 3.0.

@@ -1,4 +1,0 @@
-//! The ledger on a real Postgres.
-
-#[path = "ledger/mod.rs"]
-mod ledger;
