@@ -42,6 +42,11 @@ async fn the_sample_goes_through_for_test_and_for_production() {
     upgraded.restore(&folder.join("shop-3.0.sql.gz"));
     assert_ne!(upgraded.value("SELECT count(*) FROM integration WHERE active").await, "0");
 
+    // What came out is at its target already.
+    let again = fleet.submit(Purpose::Test, &folder.join("shop-3.0.sql.gz"), "3.0", "again");
+    let said = fleet.rejected(again).await;
+    assert!(said.contains("is at Sample ERP 3.0 already"), "{said}");
+
     // By hand: the same scripts on the source give the same database.
     for file in steps() {
         source.psql_file(&file, &[]);

@@ -262,7 +262,7 @@ async fn remove_queues(amqp: &str, name: &str) {
 }
 
 fn configuration(options: &Options, database: &Database, name: &str, port: u16) -> String {
-    let Services { amqp, s3, public_s3, docker_socket, .. } = &options.services;
+    let Services { ledger, amqp, s3, public_s3, docker_socket } = &options.services;
     format!(
         r#"
 [ledger]
@@ -293,7 +293,7 @@ memory_bytes = 1_073_741_824
 disk_bytes = 4_294_967_296
 {worker}
 "#,
-        ledger = database.url(),
+        ledger = format_args!("{}/{}", ledger.rsplit_once('/').unwrap().0, database.name),
         region = variable("UPLIFT_TEST_S3_REGION"),
         bucket = variable("UPLIFT_TEST_S3_BUCKET"),
         access = variable("UPLIFT_TEST_S3_ACCESS_KEY"),

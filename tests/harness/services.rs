@@ -35,6 +35,14 @@ impl Services {
         }
     }
 
+    /// Where the ledger's Postgres listens, for a proxy to stand before it.
+    pub fn ledger_address() -> SocketAddr {
+        let ledger = variable("UPLIFT_TEST_LEDGER_URL");
+        let (_, rest) = ledger.split_once('@').expect("a URL with a user");
+        let (host, _) = rest.split_once('/').expect("a URL with a database");
+        host.to_socket_addrs().unwrap().next().unwrap()
+    }
+
     /// Where the object store listens, for a proxy to stand before it.
     pub fn s3_address() -> SocketAddr {
         let s3 = variable("UPLIFT_TEST_S3_ENDPOINT");

@@ -12,6 +12,7 @@ mod keeper;
 mod logbook;
 mod outcome;
 mod packs;
+mod patience;
 mod reaper;
 mod report;
 mod slots;

@@ -5,6 +5,7 @@ use uplift_core::{Pack, PackDigest, key, pack::MAX_ARCHIVE_BYTES};
 use crate::{
     context::Context,
     outcome::{Ended, infrastructure, of_objects},
+    patience::patiently,
 };
 
 /// Where failures of this module happen.
@@ -18,7 +19,7 @@ pub(crate) async fn load(context: &Context, pinned: Option<&PackDigest>) -> Resu
     let digests = match pinned {
         Some(digest) => vec![digest.clone()],
         None => {
-            let packs = context.ledger.packs().await?;
+            let packs = patiently(|| context.ledger.packs()).await?;
             packs.into_iter().filter(|pack| pack.current).map(|pack| pack.digest).collect()
         }
     };

@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     facts::Facts,
     outcome::{Ended, infrastructure, of_objects},
+    patience::patiently,
 };
 
 /// Where failures of this module happen.
@@ -98,7 +99,7 @@ pub(crate) async fn store_log(context: &Context, lease: &Lease) -> Result<(), En
     let mut text = String::new();
     let mut line = 0;
     loop {
-        let page = context.ledger.log_after(lease.request(), line).await?;
+        let page = patiently(|| context.ledger.log_after(lease.request(), line)).await?;
         let Some((last, _)) = page.lines.last() else { break };
         line = *last;
         for (_, line) in &page.lines {

@@ -25,6 +25,7 @@ use crate::{
     logbook::Logbook,
     outcome::{Ended, chain, of_objects, of_sandbox, of_source},
     packs::{self, Packs},
+    patience::patiently,
     report,
 };
 
@@ -152,7 +153,8 @@ impl Attempt<'_> {
         if ran.read.bytes != self.source_bytes() {
             return Err(broken("restore", "the engine ended before the dump did"));
         }
-        let pinned = self.context.ledger.pin_source(self.hold.lease(), &ran.read.sha256).await?;
+        let pinned =
+            patiently(|| self.context.ledger.pin_source(self.hold.lease(), &ran.read.sha256)).await?;
         if pinned != ran.read.sha256 {
             let message = "the dump in the object store is not what was announced: upload it again";
             return Err(Failure::rejected(message).into());
@@ -174,17 +176,10 @@ impl Attempt<'_> {
             detected.ok_or_else(|| broken("restore", "the engine did not say what the product is"))?;
         let chosen = packs.into_iter().find(|(_, pack)| pack.product() == detected.product);
         let (digest, pack) = chosen.ok_or_else(|| broken("restore", "the engine named an unknown pack"))?;
-        let identity = self
-            .context
-            .ledger
-            .detected(
-                self.hold.lease(),
-                &detected.product,
-                &detected.version,
-                &digest,
-                detected.identity.as_deref(),
-            )
-            .await?;
+        let (lease, identity) = (self.hold.lease(), detected.identity.as_deref());
+        let (product, version) = (&detected.product, &detected.version);
+        let ledger = &self.context.ledger;
+        let identity = patiently(|| ledger.detected(lease, product, version, &digest, identity)).await?;
         if identity.is_some() && detected.identity.is_some() && identity != detected.identity {
             return Err(Failure::ScriptFailed(ScriptFailure {
                 step: "identity".into(),
@@ -200,6 +195,11 @@ impl Attempt<'_> {
         let Some(hops) = pack.path(&detected.version, target) else {
             return Err(Failure::rejected(no_path(&pack, &detected.version, target)).into());
         };
+        if hops.is_empty() {
+            let message =
+                format!("the database is at {} {target} already: there is nothing to upgrade", pack.title());
+            return Err(Failure::rejected(message).into());
+        }
         let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
         let path = path.join(" → ");
         self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
@@ -237,7 +237,7 @@ impl Attempt<'_> {
         let writer = self.context.objects.writer(&key, None).await;
         let mut writer = writer.map_err(|error| of_objects(&error, "dump"))?;
         let upload = writer.upload_id().0.clone();
-        self.context.ledger.upload_begun(lease, &key, &upload).await?;
+        patiently(|| self.context.ledger.upload_begun(lease, &key, &upload)).await?;
         let ran = self.run(sandbox, "dump", &plan, Input::Empty, Some(&mut writer)).await;
         let ended = match ran {
             Ok(ran) => match writer.finish().await {
@@ -255,7 +255,7 @@ impl Attempt<'_> {
                 Err(ended)
             }
         };
-        self.context.ledger.upload_ended(&key, &upload).await?;
+        patiently(|| self.context.ledger.upload_ended(&key, &upload)).await?;
         ended
     }
 

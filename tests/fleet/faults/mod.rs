@@ -5,6 +5,7 @@ mod attach;
 mod broker;
 mod dispatcher;
 mod drain;
+mod ledger;
 mod store;
 mod worker;
 

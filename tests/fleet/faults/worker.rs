@@ -152,6 +152,11 @@ async fn claimed_again(fleet: &Fleet, struck: &Struck) {
     println!("{what} after {:.1} s", took.as_secs_f64());
     assert!(took <= CLAIMED_AGAIN, "{what} after {took:?}");
     assert_eq!(outcomes(fleet, *request).await[0], ("lease_lost".into(), (*stage).into()));
+    eventually("a reaper removes what the struck worker left", CLAIMED_AGAIN, async || {
+        let left = fleet.host.leftovers().await.unwrap();
+        left.iter().all(|label| (label.request, label.epoch) != (*request, Epoch(1))).then_some(())
+    })
+    .await;
 }
 
 /// Waits for the end that a point has.

@@ -223,7 +223,8 @@ impl Ledger {
             .collect()
     }
 
-    /// Records a multipart upload before it is used, so that it can be aborted when its worker is gone.
+    /// Records a multipart upload before it is used, so that it can be aborted when its worker is gone. It may be said
+    /// again.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`], or the ledger's.
@@ -231,7 +232,8 @@ impl Ledger {
         let inserted = sqlx::query(
             "INSERT INTO uploads (request_id, epoch, key, upload_id)
              SELECT id, epoch, $4, $5 FROM requests
-             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' FOR SHARE",
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' FOR SHARE
+             ON CONFLICT (key, upload_id) DO UPDATE SET epoch = excluded.epoch",
         )
         .bind(lease.request().0)
         .bind(lease.epoch().0)
