@@ -241,6 +241,23 @@ impl Fleet {
             (left.len().to_string() == waiting).then_some(())
         })
         .await;
+        eventually("what undelivered attempts had stored is removed", limit, async || {
+            let stored = self.objects.list("requests/").await.unwrap();
+            let attempts = stored.iter().filter_map(|object| object.key.split_once("/attempts/"));
+            let attempts = attempts.map(|(request, rest)| (request.to_owned(), rest.to_owned()));
+            for (request, rest) in attempts {
+                let (request, epoch) = (request.rsplit('/').next()?, rest.split('/').next()?);
+                let sql = format!(
+                    "SELECT count(*) FROM attempts
+                     WHERE request_id = '{request}' AND epoch = {epoch} AND outcome = 'delivered'"
+                );
+                if self.database.value(&sql).await != "1" {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
         let leases = "SELECT count(*) FROM requests WHERE lease_until IS NOT NULL OR worker_id IS NOT NULL";
         assert_eq!(self.database.value(leases).await, "0", "leases left");
         assert_eq!(self.database.value("SELECT count(*) FROM uploads").await, "0", "uploads left on record");
@@ -281,7 +298,6 @@ prefix = "{name}/"
 {objects}
 [dispatcher]
 listen = "127.0.0.1:{port}"
-public_url = "http://127.0.0.1:{port}"
 sweep_seconds = 1
 [worker]
 listen = "127.0.0.1:0"

@@ -16,12 +16,31 @@ pub mod exit {
     pub const SCRIPT_FAILED: i64 = 66;
     /// Anything else.
     pub const INFRASTRUCTURE: i64 = 70;
+
+    /// The code with which the engine ends when it fails so.
+    #[must_use]
+    pub const fn of(failure: &super::Failure) -> i64 {
+        use super::Failure;
+        match failure {
+            Failure::InputRejected(_) => INPUT_REJECTED,
+            Failure::ScriptFailed(_) => SCRIPT_FAILED,
+            Failure::LeaseLost { .. }
+            | Failure::Infrastructure { .. }
+            | Failure::Released { .. }
+            | Failure::DeadlinePassed { .. }
+            | Failure::OutOfMemory { .. }
+            | Failure::OutOfDisk { .. }
+            | Failure::Cancelled => INFRASTRUCTURE,
+        }
+    }
 }
 
 /// One line of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// The engine lives: said every ten seconds, so that silence means something.
+    Alive,
     /// A line for the customer's log.
     Log {
         /// How loud.
@@ -289,12 +308,17 @@ pub struct Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::Stage;
+    use super::{Event, Stage};
 
     #[test]
     fn stages_read_back_what_they_write() {
         for stage in Stage::ALL {
             assert_eq!(stage.as_str().parse(), Ok(stage));
         }
+    }
+
+    #[test]
+    fn a_sign_of_life_is_one_word() {
+        assert_eq!(serde_json::to_string(&Event::Alive).unwrap(), r#"{"event":"alive"}"#);
     }
 }

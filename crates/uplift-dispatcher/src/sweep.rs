@@ -51,6 +51,7 @@ async fn tidy_up(context: Arc<Context>) {
         handled("cancel stale uploads", cancel_stale_uploads(&context).await);
         handled("abort cancelled uploads", abort_cancelled_uploads(&context).await);
         handled("abort expired uploads", abort_expired_uploads(&context).await);
+        handled("remove dead objects", remove_dead_objects(&context).await);
         handled("forget workers", context.ledger.forget_workers(FORGET_WORKERS).await.map(drop));
     }
 }
@@ -136,6 +137,19 @@ async fn remove_source(context: &Context, request: RequestId, upload: &UploadId)
 async fn abort_expired_uploads(context: &Context) -> Result<(), Leftover> {
     for expired in context.ledger.expired_uploads().await? {
         passable(abort(context, &expired).await, &expired.key)?;
+    }
+    Ok(())
+}
+
+/// What an attempt stored that did not deliver is of use to nobody.
+async fn remove_dead_objects(context: &Context) -> Result<(), Leftover> {
+    for (request, epoch) in context.ledger.dead_attempts().await? {
+        let prefix = key::attempt_prefix(request, epoch);
+        let removed = async {
+            context.objects.delete_prefix(&prefix).await?;
+            Ok(context.ledger.attempt_swept(request, epoch).await?)
+        };
+        passable(removed.await, &prefix)?;
     }
     Ok(())
 }

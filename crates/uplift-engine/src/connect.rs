@@ -44,17 +44,27 @@ pub enum Use {
     Bare,
     /// To run a pack's scripts.
     Script,
-    /// To ask, and to change nothing.
+    /// To ask what a pack asks, and to change nothing.
     Ask,
+    /// To ask what the engine itself asks, for as long as it takes. No schema of the customer's is searched, so that
+    /// no function or operator in it stands in for one of Postgres; see [`Use::options`].
+    Own,
 }
 
 impl Use {
+    /// With an empty search path, `pg_catalog` is still searched first, and alone: names that stand without a schema
+    /// are Postgres's own. A cast between two of its types can be made by a superuser only.
     const fn options(self) -> &'static str {
         match self {
             Self::Bare => "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0",
             Self::Script => "-c search_path=public -c statement_timeout=0 -c client_min_messages=notice",
             Self::Ask => {
                 "-c search_path=public -c default_transaction_read_only=on -c statement_timeout=1800000 \
+                 -c client_min_messages=warning -c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC \
+                 -c extra_float_digits=1 -c bytea_output=hex -c row_security=off"
+            }
+            Self::Own => {
+                "-c search_path= -c default_transaction_read_only=on -c statement_timeout=0 \
                  -c client_min_messages=warning -c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC \
                  -c extra_float_digits=1 -c bytea_output=hex -c row_security=off"
             }
@@ -122,18 +132,18 @@ impl Server {
                 Ok(client) => return Ok(client),
                 // A refused role or database will not come about by waiting; a starting server will.
                 Err(error) if began.elapsed() > PATIENCE || !is_starting(&error) => {
-                    return Err(ours(&format!("connect to database {database} as {role}"), &error));
+                    return Err(ours("connect", &error));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(50)),
             }
         }
     }
 
-    /// Makes a database of the customer's, empty but for what the template holds.
+    /// Makes a database of the customer's, empty but for what the template holds. `place` is the stage.
     ///
     /// # Errors
     /// The server refuses.
-    pub fn create_database(&self, name: &str) -> Outcome<()> {
+    pub fn create_database(&self, name: &str, place: &str) -> Outcome<()> {
         let mut control = self.bootstrap()?;
         let statements = [
             format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
@@ -141,7 +151,7 @@ impl Server {
             format!("GRANT CREATE, TEMPORARY ON DATABASE {name} TO {TENANT}"),
         ];
         for statement in statements {
-            control.batch_execute(&statement).map_err(|error| ours(&statement, &error))?;
+            control.batch_execute(&statement).map_err(|error| ours(place, &error))?;
         }
         Ok(())
     }
@@ -153,7 +163,7 @@ impl Server {
     pub fn reset_role(&self, database: &str) -> Outcome<()> {
         let statement =
             format!("ALTER ROLE {TENANT} RESET ALL; ALTER ROLE {TENANT} IN DATABASE {database} RESET ALL");
-        self.bootstrap()?.batch_execute(&statement).map_err(|error| ours("reset the role", &error))
+        self.bootstrap()?.batch_execute(&statement).map_err(|error| ours("connect", &error))
     }
 }
 

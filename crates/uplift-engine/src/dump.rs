@@ -44,18 +44,19 @@ pub fn run(server: &Server, sink: impl Write, plan: &Dump) -> Outcome<Digest> {
     }
     server.reset_role(WORK)?;
 
+    let mut own = server.tenant(WORK, Use::Own)?;
     let mut client = server.tenant(WORK, Use::Ask)?;
-    events.emit(&Event::Tables { tables: tables(&mut client, "dump")? });
+    events.emit(&Event::Tables { tables: tables(&mut own, "dump")? });
     events.emit(&Event::Reconciled { invariants: ask::reconcile(&mut client, &plan.reconcile)? });
-    events.emit(&Event::Health(health(&mut client)?));
-    let expected = table_bytes(&mut client)?;
-    drop(client);
+    events.emit(&Event::Health(health(&mut own)?));
+    let expected = table_bytes(&mut own)?;
+    drop((own, client));
     write_dump(server, sink, plan.compression, expected)
 }
 
 /// What the tables take, which is about what their dump takes.
 fn table_bytes(client: &mut Client) -> Outcome<u64> {
-    let query = "SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint
+    let query = "SELECT coalesce(pg_catalog.sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint
                    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                   WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
     let bytes: i64 = client.query_one(query, &[]).map_err(|error| ours("dump", &error))?.get(0);

@@ -12,13 +12,16 @@ use std::{
 use postgres::error::DbError;
 use uplift_core::event::{Event, Level, Stage};
 
-use crate::failure::excerpt;
+use crate::{failure::excerpt, heart::Heart};
 
 /// Notices of Postgres beyond this many are counted and not passed on.
 const MAX_NOTICES: u64 = 2000;
 
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How often the engine says that it lives; [`Event::Alive`] promises it.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// The way to the worker; clones share it.
 #[derive(Clone, Default)]
@@ -38,6 +41,12 @@ impl Events {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
         let _ = std::io::stderr().lock().write_all(&line);
+    }
+
+    /// Says again and again that the engine lives, until what is returned is dropped.
+    pub(crate) fn alive(&self) -> Heart {
+        let events = self.clone();
+        Heart::start(ALIVE_EVERY, move || events.emit(&Event::Alive))
     }
 
     /// A line for the customer's log.

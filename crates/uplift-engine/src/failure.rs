@@ -4,7 +4,6 @@ use std::error::Error as _;
 
 use postgres::error::{DbError, ErrorPosition, SqlState};
 use uplift_core::{
-    event::exit,
     failure::{Failure, Rejection, ScriptFailure},
 };
 
@@ -116,6 +115,9 @@ fn environment(place: &str, error: &postgres::Error) -> Option<Box<Failure>> {
     let Some(db) = error.as_db_error() else {
         return Some(Box::new(Failure::Infrastructure { place, message: describe(error) }));
     };
+    if of_procedure(db.routine(), db.where_()) {
+        return None;
+    }
     let failure = match db.code() {
         code if *code == SqlState::DISK_FULL => Failure::OutOfDisk { place },
         code if *code == SqlState::OUT_OF_MEMORY => Failure::OutOfMemory { place },
@@ -126,6 +128,13 @@ fn environment(place: &str, error: &postgres::Error) -> Option<Box<Failure>> {
         _ => return None,
     };
     Some(Box::new(failure))
+}
+
+/// Whether an error comes out of code in a procedural language, which may raise whatever SQLSTATE it likes. PL/pgSQL
+/// raises in this one routine; every such language names its function in the error's context.
+fn of_procedure(routine: Option<&str>, context: Option<&str>) -> bool {
+    let named = |line: &str| line.trim_start_matches("in ").starts_with("PL/");
+    routine == Some("exec_stmt_raise") || context.is_some_and(|context| context.lines().any(named))
 }
 
 /// An error in one line, down to its cause.
@@ -158,17 +167,17 @@ pub(crate) fn excerpt(text: &str) -> String {
     format!("{}… ({} bytes)", &text[..text.floor_char_boundary(EXCERPT)], text.len())
 }
 
-/// The code with which the engine ends.
-pub(crate) const fn exit_code(failure: &Failure) -> i64 {
-    match failure {
-        Failure::InputRejected(_) => exit::INPUT_REJECTED,
-        Failure::ScriptFailed(_) => exit::SCRIPT_FAILED,
-        Failure::LeaseLost { .. }
-        | Failure::Infrastructure { .. }
-        | Failure::Released { .. }
-        | Failure::DeadlinePassed { .. }
-        | Failure::OutOfMemory { .. }
-        | Failure::OutOfDisk { .. }
-        | Failure::Cancelled => exit::INFRASTRUCTURE,
+#[cfg(test)]
+mod tests {
+    use super::of_procedure;
+
+    #[test]
+    fn an_error_of_a_procedure_is_known() {
+        assert!(of_procedure(Some("exec_stmt_raise"), None));
+        let context = "SQL statement \"SELECT f()\"\nPL/pgSQL function inline_code_block line 1 at PERFORM";
+        assert!(of_procedure(Some("mdextend"), Some(context)));
+        assert!(of_procedure(None, Some("in PL/Tcl function \"f\"")));
+        assert!(!of_procedure(Some("mdextend"), Some("COPY t, line 1: \"PL/pgSQL function\"")));
+        assert!(!of_procedure(Some("mdextend"), None));
     }
 }

@@ -6,7 +6,7 @@ use uplift_core::event::Health;
 use crate::failure::{Outcome, ours};
 
 const INVALID_CONSTRAINTS: &str = "
-    SELECT n.nspname || '.' || c.relname || '.' || k.conname
+    SELECT pg_catalog.format('%s.%s.%s', n.nspname, c.relname, k.conname)
       FROM pg_catalog.pg_constraint k
       JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -14,7 +14,7 @@ const INVALID_CONSTRAINTS: &str = "
      ORDER BY 1";
 
 const INVALID_INDEXES: &str = "
-    SELECT n.nspname || '.' || c.relname
+    SELECT pg_catalog.format('%s.%s', n.nspname, c.relname)
       FROM pg_catalog.pg_index i
       JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -23,9 +23,9 @@ const INVALID_INDEXES: &str = "
 
 /// Every sequence that feeds a column of whole numbers, and the query that tells whether it is behind it.
 const SEQUENCES: &str = "
-    SELECT format('SELECT %L FROM %I.%I s, (SELECT %s AS top FROM %I.%I) t WHERE %s',
-                  sn.nspname || '.' || s.relname, sn.nspname, s.relname,
-                  format(CASE WHEN q.seqincrement > 0 THEN 'max(%I)' ELSE 'min(%I)' END, a.attname),
+    SELECT pg_catalog.format('SELECT %L FROM %I.%I s, (SELECT pg_catalog.%s AS top FROM %I.%I) t WHERE %s',
+                  pg_catalog.format('%s.%s', sn.nspname, s.relname), sn.nspname, s.relname,
+                  pg_catalog.format(CASE WHEN q.seqincrement > 0 THEN 'max(%I)' ELSE 'min(%I)' END, a.attname),
                   tn.nspname, t.relname,
                   CASE WHEN q.seqincrement > 0
                        THEN 't.top > s.last_value OR t.top = s.last_value AND NOT s.is_called'
@@ -45,7 +45,7 @@ const SEQUENCES: &str = "
 /// How many sequences are looked at by one statement.
 const AT_ONCE: usize = 100;
 
-/// Looks at a whole database.
+/// Looks at a whole database. The session is one of [`Use::Own`](crate::connect::Use).
 pub(crate) fn health(client: &mut Client) -> Outcome<Health> {
     let mut sequences_behind = Vec::new();
     for queries in texts(client, SEQUENCES)?.chunks(AT_ONCE) {
@@ -61,7 +61,7 @@ pub(crate) fn health(client: &mut Client) -> Outcome<Health> {
 
 /// The first column of a query's rows.
 fn texts(client: &mut Client, query: &str) -> Outcome<Vec<String>> {
-    let messages = client.simple_query(query).map_err(|error| ours("look at the result's health", &error))?;
+    let messages = client.simple_query(query).map_err(|error| ours("dump", &error))?;
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,

@@ -5,6 +5,7 @@
 //! as a role that owns nothing but what the dump made. Modules stand in the order in which data meets them.
 
 pub mod events;
+mod heart;
 pub mod failure;
 pub mod input;
 pub mod sniff;
@@ -35,13 +36,13 @@ pub mod prove;
 use std::{fs::File, io, os::fd::AsFd as _, process::ExitCode};
 
 use uplift_core::{
-    event::{Digest, Event},
+    event::{Digest, Event, exit},
     plan::Plan,
 };
 
 use connect::Server;
 use events::Events;
-use failure::{Outcome, exit_code, infrastructure};
+use failure::{Outcome, infrastructure};
 
 /// Does what the plan on stdin says, and ends as the last event says.
 #[must_use]
@@ -50,10 +51,10 @@ pub fn run() -> ExitCode {
     let code = match follow_plan(&events) {
         Ok((read, wrote)) => {
             events.emit(&Event::Done { read, wrote });
-            uplift_core::event::exit::DONE
+            exit::DONE
         }
         Err(failure) => {
-            let code = exit_code(&failure);
+            let code = exit::of(&failure);
             events.emit(&Event::Failed { failure: *failure });
             code
         }
@@ -73,6 +74,7 @@ fn wait_until_heard() {
 fn follow_plan(events: &Events) -> Outcome<(Digest, Digest)> {
     let stdin = io::stdin();
     let plan = input::plan(&stdin)?;
+    let _heart = events.alive();
     let server = || Server::from_env(events.clone());
     Ok(match &plan {
         Plan::Sniff(plan) => (sniff::run(events, stdin, plan)?, nothing()),

@@ -25,7 +25,7 @@ const NAMED: usize = 20;
 /// The result differs or cannot be restored, or something of ours broke.
 pub fn run(server: &Server, stdin: Stdin, plan: &Prove) -> Outcome<Digest> {
     let events = server.events();
-    server.create_database(PROOF)?;
+    server.create_database(PROOF, "prove")?;
     let mut ahead = Ahead::start(stdin, plan.input, plan.max_expanded_bytes);
     let (shown, total) = (ahead.shown(), plan.input.bytes);
     let mut client = server.tenant(PROOF, Use::Bare)?;

@@ -25,7 +25,7 @@ use crate::{
 pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     let events = server.events();
     let began = Instant::now();
-    server.create_database(WORK)?;
+    server.create_database(WORK, "restore")?;
     let mut ahead = Ahead::start(stdin, plan.input, plan.max_expanded_bytes);
     let (shown, total) = (ahead.shown(), plan.input.bytes);
     let mut client = server.tenant(WORK, Use::Bare)?;
@@ -44,18 +44,19 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     server.reset_role(WORK)?;
     analyze(server, WORK, "restore")?;
 
+    let mut own = server.tenant(WORK, Use::Own)?;
     let mut client = server.tenant(WORK, Use::Ask)?;
     events.emit(&Event::Restored(Restored {
         statements: loaded.statements,
         rows: loaded.rows,
         expanded_bytes: loaded.expanded_bytes,
-        database_bytes: database_bytes(&mut client)?,
+        database_bytes: database_bytes(&mut own)?,
         left_out: loaded.left_out,
     }));
-    let (pack, detected) = ask::detect(&mut client, &plan.packs)?;
+    let (pack, detected) = ask::detect(&mut client, events, &plan.packs)?;
     let version = detected.version.clone();
     events.emit(&Event::Detected(detected));
-    events.emit(&Event::Tables { tables: tables(&mut client, "restore")? });
+    events.emit(&Event::Tables { tables: tables(&mut own, "restore")? });
     let invariants = ask::reconcile(&mut client, &pack.reconcile_at(&version))?;
     events.emit(&Event::Reconciled { invariants });
     let findings = ask::preflight(&mut client, &pack.preflight)?;

@@ -9,9 +9,9 @@ use crate::failure::{Outcome, infrastructure, ours};
 const AT_ONCE: usize = 100;
 
 const TABLES: &str = "
-    SELECT n.nspname || '.' || c.relname,
-           quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-           coalesce((SELECT array_agg(a.attname::text ORDER BY a.attnum)
+    SELECT pg_catalog.format('%s.%s', n.nspname, c.relname),
+           pg_catalog.format('%I.%I', n.nspname, c.relname),
+           coalesce((SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attnum)
                        FROM pg_catalog.pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '{}')
       FROM pg_catalog.pg_class c
@@ -20,7 +20,7 @@ const TABLES: &str = "
        AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
      ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
-/// Every table of the customer's, in the order of their names.
+/// Every table of the customer's, in the order of their names. The session is one of [`Use::Own`](crate::connect::Use).
 pub(crate) fn tables(client: &mut Client, stage: &str) -> Outcome<Vec<Table>> {
     let rows = client.query(TABLES, &[]).map_err(|error| ours(stage, &error))?;
     let mut tables = Vec::with_capacity(rows.len());
@@ -28,7 +28,7 @@ pub(crate) fn tables(client: &mut Client, stage: &str) -> Outcome<Vec<Table>> {
         // Numbered, for the server may count them in any order.
         let selects = rows.iter().enumerate();
         let selects: Vec<String> = selects
-            .map(|(number, row)| format!("SELECT {number}, count(*) FROM {}", row.get::<_, &str>(1)))
+            .map(|(number, row)| format!("SELECT {number}, pg_catalog.count(*) FROM {}", row.get::<_, &str>(1)))
             .collect();
         let counts = counts(client, stage, &format!("{} ORDER BY 1", selects.join(" UNION ALL ")))?;
         if counts.len() != rows.len() {

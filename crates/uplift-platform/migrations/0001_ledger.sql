@@ -115,8 +115,12 @@ CREATE TABLE attempts (
     -- Where it stood: with the code, it tells whether a failure is the same again.
     place      text,
     counted    boolean NOT NULL DEFAULT false,
+    -- Whether what it stored is gone, where it did not deliver.
+    swept      boolean NOT NULL DEFAULT false,
     PRIMARY KEY (request_id, epoch)
 );
+
+CREATE INDEX attempts_to_sweep ON attempts (ended_at) WHERE outcome <> 'delivered' AND NOT swept;
 
 CREATE TABLE steps (
     request_id uuid NOT NULL,

@@ -13,7 +13,6 @@ use anyhow::{Context as _, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use toml::{Table, Value};
-use url::Url;
 
 use crate::{hints::HintsConfig, objects::ObjectsConfig};
 
@@ -55,8 +54,6 @@ pub struct LedgerConfig {
 pub struct DispatcherConfig {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// How customers reach it.
-    pub public_url: Url,
     /// Seconds between two sweeps.
     pub sweep_seconds: u64,
     /// Hours after which a request whose upload never came is cancelled.
@@ -116,8 +113,6 @@ impl Default for DispatcherConfig {
     fn default() -> Self {
         Self {
             listen: ([127, 0, 0, 1], 8080).into(),
-            #[expect(clippy::unwrap_used, reason = "a constant that parses")]
-            public_url: "http://127.0.0.1:8080".parse().unwrap(),
             sweep_seconds: 2,
             upload_hours: 24,
             link_minutes: 60,
@@ -139,7 +134,7 @@ impl Default for WorkerConfig {
             attempt_minutes: 240,
             grace_seconds: 25,
             prove_tests: false,
-            poll_seconds: 15,
+            poll_seconds: 10,
             reap_seconds: 30,
             docker_socket: None,
             images: "uplift".into(),

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
-use uplift_core::{Failure, event::Level, request::StateCode};
+use uplift_core::{
+    Failure,
+    event::Level,
+    key,
+    request::{Delivery, StateCode},
+};
 use uplift_platform::{
     boot::trace,
     ledger::{LedgerError, Request, Settlement},
@@ -37,32 +42,67 @@ pub(crate) async fn run(context: Arc<Context>, hold: Hold, request: Request) {
     }
     async {
         tracing::info!("claimed");
-        let settlement = upgrade(&context, &hold, &request).await;
-        match settlement {
-            Some(settlement) => settle(&context, &hold, &settlement).await,
-            None => tracing::warn!("stopped without a word to the ledger: the lease is lost"),
-        }
-        hold.end();
+        // However this ends, by a panic too: a lease that nobody works on is not kept.
+        let _ended = EndedWhenDropped(hold.clone());
+        upgrade(&context, &hold, &request).await;
     }
     .instrument(span)
     .await;
 }
 
-/// Does the work; `None` where the lease is lost and nothing may be said any more.
-async fn upgrade(context: &Context, hold: &Hold, request: &Request) -> Option<Settlement> {
+struct EndedWhenDropped(Hold);
+
+impl Drop for EndedWhenDropped {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Does the work, removes its sandbox and tells the ledger.
+async fn upgrade(context: &Context, hold: &Hold, request: &Request) {
     let log = Logbook::open(hold.clone(), context.ledger.clone(), context.clock);
     let label = Label { request: request.id, epoch: hold.lease().epoch(), worker: context.worker };
     let ended = tokio::select! {
         stop = hold.stopped() => Err(Ended::Stopped(stop)),
         done = stages::run(context, hold, request, &log, &label) => done,
     };
-    // Before anything is told: who reads "delivered" finds nothing left behind.
-    match timeout(REMOVAL, context.host.remove(&label)).await {
+    let Some(settlement) = settlement(context, hold, ended) else {
+        tracing::warn!("stopped without a word to the ledger: the lease is lost");
+        remove(context, &label).await;
+        return remove_stored(context, &label).await;
+    };
+    say_farewell(&log, &settlement).await;
+    log.close().await;
+    // Who reads "delivered" finds nothing left behind; who is given the request back does not wait for it.
+    if matches!(settlement, Settlement::Failed(Failure::Released { .. })) {
+        settle(context, hold, &settlement).await;
+        remove(context, &label).await;
+    } else {
+        remove(context, &label).await;
+        settle(context, hold, &settlement).await;
+    }
+}
+
+async fn remove(context: &Context, label: &Label) {
+    match timeout(REMOVAL, context.host.remove(label)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "remove a sandbox; the reaper will"),
         Err(_) => tracing::warn!("removing a sandbox takes too long; the reaper will"),
     }
-    let settlement = match ended {
+}
+
+/// What an attempt has stored that lost its lease will never be delivered. The sweep removes it, too, but may have come
+/// by while this worker was held up.
+async fn remove_stored(context: &Context, label: &Label) {
+    let prefix = key::attempt_prefix(label.request, label.epoch);
+    if let Err(error) = context.objects.delete_prefix(&prefix).await {
+        tracing::warn!(error = chain(&error), "remove what a lost attempt had stored");
+    }
+}
+
+/// What there is to tell the ledger; `None` where the lease is lost and nothing may be said any more.
+fn settlement(context: &Context, hold: &Hold, ended: Result<Delivery, Ended>) -> Option<Settlement> {
+    Some(match ended {
         Ok(delivery) => Settlement::Delivered(delivery),
         Err(Ended::Failed(failure)) => Settlement::Failed(*failure),
         Err(Ended::Stopped(Stop::LeaseLost)) => return None,
@@ -72,22 +112,17 @@ async fn upgrade(context: &Context, hold: &Hold, request: &Request) -> Option<Se
             place: hold.stage().to_string(),
             seconds: context.attempt_limit().as_secs(),
         }),
-    };
-    say_farewell(&log, &settlement).await;
-    log.close().await;
-    Some(settlement)
+    })
 }
 
 async fn say_farewell(log: &Logbook, settlement: &Settlement) {
     match settlement {
         Settlement::Delivered(delivery) => {
-            log.info(format!(
-                "delivered: {} bytes, sha256 {}",
-                delivery.digest.bytes, delivery.digest.sha256
-            ))
-            .await;
+            let digest = &delivery.digest;
+            log.last(Level::Info, &format!("delivered: {} bytes, sha256 {}", digest.bytes, digest.sha256))
+                .await;
         }
-        Settlement::Failed(failure) => log.say(Level::Error, &failure.to_string()).await,
+        Settlement::Failed(failure) => log.last(Level::Error, &failure.to_string()).await,
     }
 }
 
@@ -122,9 +157,6 @@ fn report(settlement: &Settlement, state: StateCode) {
     match settlement {
         Settlement::Delivered(delivery) => {
             tracing::info!(request.state = %state, result.bytes = delivery.digest.bytes, "settled");
-        }
-        Settlement::Failed(failure @ (Failure::Infrastructure { .. } | Failure::Released { .. })) => {
-            tracing::warn!(request.state = %state, %failure, "settled");
         }
         Settlement::Failed(failure) => {
             tracing::info!(

@@ -19,6 +19,9 @@ use crate::outcome::{Ended, chain, infrastructure, of_objects, of_sandbox, of_so
 /// No event is longer than this, in bytes: a report of ten thousand tables fits well.
 const MAX_EVENT: usize = 32 << 20;
 
+/// An engine that says nothing for this long, not even that it lives, is not there any more.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// How long the engine has to end once its output has.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -102,15 +105,16 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 // Output that ends while input is still being fed: the engine has given up, and said why.
-                piece = self.output.next() => match piece {
-                    Some(Ok(piece)) => self.take(piece).await?,
+                piece = timeout(SILENCE, self.output.next()) => match piece {
+                    Err(_) => return Err(broken(self.place, "the engine fell silent")),
+                    Ok(Some(Ok(piece))) => self.take(piece).await?,
                     // A connection that broke says as little as one that ended. How the engine ended, or whether
                     // Docker is away, is what its end is asked for.
-                    Some(Err(error)) => {
+                    Ok(Some(Err(error))) => {
                         tracing::warn!(error = chain(&error), "an engine's connection broke");
                         return Ok(None);
                     }
-                    None => return Ok(None),
+                    Ok(None) => return Ok(None),
                 },
                 fed = fed(&mut self.feeding) => {
                     self.stdin = Some(fed?);
@@ -126,7 +130,8 @@ impl Session<'_> {
         let heard = self.said.done.is_some() && self.said.failed.is_none();
         if let Some(feeding) = self.feeding.take().filter(|_| heard) {
             // Everything was read; the feeding has only not been asked yet whether it is through.
-            self.stdin = timeout(ENDING, feeding).await.ok().and_then(Result::ok);
+            let fed = timeout(ENDING, feeding).await;
+            self.stdin = Some(fed.map_err(|_| broken(self.place, "the input did not end"))??);
         }
         if let Some(mut stdin) = self.stdin.take() {
             let _ = stdin.shutdown().await;
@@ -239,7 +244,7 @@ fn judge(place: &str, said: Said, exit: Exit) -> Result<Ran, Ended> {
         Exit::Vanished => return Err(broken(place, "the engine's container vanished")),
     };
     match (said.failed, said.done) {
-        (Some(failure), _) if code == expected_code(&failure) => Err(failure.into()),
+        (Some(failure), _) if code == exit::of(&failure) => Err(failure.into()),
         (None, Some((read, wrote))) if code == exit::DONE && wrote.bytes == said.written => {
             Ok(Ran { read, wrote })
         }
@@ -249,14 +254,6 @@ fn judge(place: &str, said: Said, exit: Exit) -> Result<Ran, Ended> {
         _ => {
             Err(broken(place, &format!("the engine ended with code {code} and no last word; {}", said.noise)))
         }
-    }
-}
-
-fn expected_code(failure: &Failure) -> i64 {
-    match failure {
-        Failure::InputRejected(_) => exit::INPUT_REJECTED,
-        Failure::ScriptFailed(_) => exit::SCRIPT_FAILED,
-        _ => exit::INFRASTRUCTURE,
     }
 }
 

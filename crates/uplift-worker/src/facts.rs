@@ -48,7 +48,8 @@ impl Facts {
                 millis: *millis,
             }),
             Event::Health(health) => self.health = health.clone(),
-            Event::Log { .. }
+            Event::Alive
+            | Event::Log { .. }
             | Event::Progress { .. }
             | Event::Sniffed(_)
             | Event::StepStarted { .. }

@@ -8,15 +8,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::{sleep, timeout_at},
 };
 use uplift_core::{
-    Lease, WorkerId,
+    Lease,
     event::Stage,
     lease::{FENCE_MARGIN, LEASE, RENEWAL},
 };
 use uplift_platform::{Config, Ledger, ledger::LedgerError};
+
+use crate::outcome::chain;
 
 /// How often progress is told, if there is any.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -65,33 +67,34 @@ struct Place {
 
 impl Keeper {
     /// Starts the thread, with a connection of its own to the ledger.
-    pub(crate) fn start(config: &Config, worker: WorkerId) -> Result<Self> {
+    pub(crate) async fn start(config: &Config) -> Result<Self> {
         let (hands, mut taken) = mpsc::unbounded_channel::<Hold>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the keeper's runtime")?;
         let url = config.ledger.url.clone();
-        let keep = move || {
+        let (connected, connection) = oneshot::channel();
+        let thread = move || {
             runtime.block_on(async move {
-                let mut ledger = None;
+                let ledger = match Ledger::connect(&url).await {
+                    Ok(ledger) => ledger,
+                    Err(error) => {
+                        let _ = connected.send(Err(error));
+                        return;
+                    }
+                };
+                let _ = connected.send(Ok(()));
                 while let Some(hold) = taken.recv().await {
-                    let ledger = match &ledger {
-                        Some(ledger) => ledger,
-                        None => match Ledger::connect(&url).await {
-                            Ok(connected) => ledger.insert(connected),
-                            Err(error) => {
-                                tracing::error!(worker.id = %worker, %error, "the keeper cannot reach the ledger");
-                                hold.stop(Stop::LeaseLost);
-                                continue;
-                            }
-                        },
-                    };
                     tokio::spawn(keep(hold, ledger.clone()));
                 }
             });
         };
-        std::thread::Builder::new().name("keeper".into()).spawn(keep).context("start the keeper's thread")?;
+        std::thread::Builder::new()
+            .name("keeper".into())
+            .spawn(thread)
+            .context("start the keeper's thread")?;
+        connection.await.context("start the keeper")?.context("connect the keeper to the ledger")?;
         Ok(Self { hands })
     }
 
@@ -204,7 +207,8 @@ async fn keep(hold: Hold, ledger: Ledger) {
             }
             Ok(Err(LedgerError::LeaseLost(_))) => return lost(&hold, "another worker, or the sweep, has it"),
             Ok(Err(error)) if Instant::now() < fence => {
-                tracing::warn!(request.id = %hold.0.lease.request(), %error, "renew a lease; trying again");
+                let error = chain(&error);
+                tracing::warn!(request.id = %hold.0.lease.request(), error, "renew a lease; trying again");
                 sleep(AGAIN).await;
             }
             Ok(Err(_)) | Err(_) => return lost(&hold, "the ledger did not answer in time"),

@@ -15,6 +15,7 @@ mod packs;
 mod patience;
 mod reaper;
 mod report;
+mod result;
 mod slots;
 mod stages;
 
@@ -32,7 +33,7 @@ use crate::context::Context;
 /// The ledger or Docker cannot be reached at the start.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let context = Arc::new(Context::connect(&config).await?);
-    let keeper = keeper::Keeper::start(&config, context.worker)?;
+    let keeper = keeper::Keeper::start(&config).await?;
     let helpers = CancellationToken::new();
     let health = tokio::spawn(health::serve(context.clone(), helpers.clone()));
     let reaper = tokio::spawn(reaper::run(context.clone(), helpers.clone()));

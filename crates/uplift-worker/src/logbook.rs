@@ -13,7 +13,7 @@ use uplift_platform::{
     ledger::{LedgerError, LogLine},
 };
 
-use crate::keeper::Hold;
+use crate::{keeper::Hold, outcome::chain};
 
 /// A batch is written when it is this old or this long.
 const BATCH_AGE: Duration = Duration::from_millis(500);
@@ -28,9 +28,15 @@ const MAX_LINE: usize = 4_000;
 /// No attempt says more, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
+/// A line, and whether it is written however much was said before.
+struct Said {
+    line: LogLine,
+    always: bool,
+}
+
 /// Where an attempt writes what its customer reads.
 pub(crate) struct Logbook {
-    lines: mpsc::Sender<LogLine>,
+    lines: mpsc::Sender<Said>,
     writer: JoinHandle<()>,
     clock: Clock,
 }
@@ -44,10 +50,19 @@ impl Logbook {
 
     /// Says a line, or several where the text has line breaks.
     pub(crate) async fn say(&self, level: Level, text: &str) {
+        self.write(level, text, false).await;
+    }
+
+    /// Says how the attempt ends, which is never left out.
+    pub(crate) async fn last(&self, level: Level, text: &str) {
+        self.write(level, text, true).await;
+    }
+
+    async fn write(&self, level: Level, text: &str, always: bool) {
         for line in text.lines() {
-            let text = clean(line);
+            let line = LogLine { at: self.clock.now(), level, text: clean(line) };
             // The writer ends before its time only when the lease is lost; then nobody may write any more.
-            let _ = self.lines.send(LogLine { at: self.clock.now(), level, text }).await;
+            let _ = self.lines.send(Said { line, always }).await;
         }
     }
 
@@ -76,7 +91,7 @@ fn clean(line: &str) -> String {
     text
 }
 
-async fn write(hold: Hold, ledger: Ledger, mut queue: mpsc::Receiver<LogLine>, clock: Clock) {
+async fn write(hold: Hold, ledger: Ledger, mut queue: mpsc::Receiver<Said>, clock: Clock) {
     let mut left = MAX_BYTES;
     while let Some(first) = queue.recv().await {
         let until = Instant::now() + BATCH_AGE;
@@ -86,21 +101,28 @@ async fn write(hold: Hold, ledger: Ledger, mut queue: mpsc::Receiver<LogLine>, c
         {
             batch.push(line);
         }
-        let wanted = left;
-        batch.retain(|line| {
-            let fits = line.text.len() <= left;
-            left = if fits { left - line.text.len() } else { 0 };
-            fits
-        });
-        if left == 0 && wanted > 0 {
-            let text =
-                format!("the log of this attempt is longer than {MAX_BYTES} bytes: the rest is left out");
-            batch.push(LogLine { at: clock.now(), level: Level::Warning, text });
-        }
+        let batch = capped(batch, &mut left, clock);
         if !batch.is_empty() && !append(&hold, &ledger, &batch).await {
             return;
         }
     }
+}
+
+/// The lines that still fit, with a word where the first one does not.
+fn capped(batch: Vec<Said>, left: &mut usize, clock: Clock) -> Vec<LogLine> {
+    let mut kept = Vec::with_capacity(batch.len());
+    for Said { line, always } in batch {
+        let open = *left > 0;
+        *left = left.checked_sub(line.text.len()).unwrap_or(0);
+        if always || *left > 0 {
+            kept.push(line);
+        } else if open {
+            let text =
+                format!("the log of this attempt is longer than {MAX_BYTES} bytes: what follows is left out");
+            kept.push(LogLine { at: clock.now(), level: Level::Warning, text });
+        }
+    }
+    kept
 }
 
 /// Writes a batch, however long the ledger takes to come back; `false` once the lease is lost.
@@ -110,7 +132,8 @@ async fn append(hold: &Hold, ledger: &Ledger, batch: &[LogLine]) -> bool {
             Ok(()) => return true,
             Err(LedgerError::LeaseLost(_)) => return false,
             Err(error) => {
-                tracing::warn!(request.id = %hold.lease().request(), %error, "write a request's log; trying again");
+                let error = chain(&error);
+                tracing::warn!(request.id = %hold.lease().request(), error, "write a request's log; trying again");
                 tokio::select! {
                     () = sleep(Duration::from_secs(1)) => {}
                     crate::keeper::Stop::LeaseLost = hold.stopped() => return false,

@@ -31,7 +31,8 @@ impl From<LedgerError> for Ended {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::LeaseLost(_) => Self::Stopped(Stop::LeaseLost),
-            error => released("the ledger", &error).into(),
+            error if error.is_unavailable() => released("the ledger", &error).into(),
+            error => infrastructure("ledger", &error).into(),
         }
     }
 }
@@ -39,8 +40,9 @@ impl From<LedgerError> for Ended {
 /// A store that is down costs no attempt; an object that is not what it was is nobody's to repair.
 pub(crate) fn of_objects(error: &ObjectsError, place: &str) -> Failure {
     match error {
-        ObjectsError::Unavailable { .. } | ObjectsError::Denied { .. } => released("the object store", error),
+        ObjectsError::Unavailable { .. } => released("the object store", error),
         ObjectsError::NotFound { .. }
+        | ObjectsError::Denied { .. }
         | ObjectsError::Changed { .. }
         | ObjectsError::TooLarge { .. }
         | ObjectsError::Invalid { .. }

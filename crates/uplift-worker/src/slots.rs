@@ -8,8 +8,8 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::timeout,
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uplift_platform::{
@@ -22,6 +22,7 @@ use crate::{
     attempt,
     context::Context,
     keeper::{Hold, Keeper, Stop},
+    outcome::chain,
 };
 
 /// How often the ledger is told that this worker lives.
@@ -29,6 +30,16 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How long to wait when a dependency is down.
 const UNWELL: Duration = Duration::from_secs(3);
+
+/// What a look at the ledger brought.
+enum Claim {
+    /// A request, and when it was asked for.
+    Taken { claimed: Box<Claimed>, asked_at: Instant },
+    /// There is nothing to claim.
+    Nothing,
+    /// Something that an attempt would need is down.
+    Unwell,
+}
 
 /// Runs until told to stop and until every slot is free again.
 pub(crate) async fn run(
@@ -51,13 +62,20 @@ pub(crate) async fn run(
             break;
         }
         let claimed = claim(context).await;
-        eager = claimed.is_some();
-        if let Some(hint) = hint {
-            hint.ack().await;
+        eager = matches!(claimed, Claim::Taken { .. });
+        match (hint, &claimed) {
+            // Another worker may be well.
+            (Some(hint), Claim::Unwell) => hint.requeue().await,
+            (Some(hint), _) => hint.ack().await,
+            (None, _) => {}
         }
-        if let Some((claimed, claimed_at)) = claimed {
+        if matches!(claimed, Claim::Unwell) {
+            listener.pause().await;
+            sleep(UNWELL).await;
+        }
+        if let Claim::Taken { claimed, asked_at } = claimed {
             holds.retain(Hold::is_live);
-            let hold = keeper.hold(claimed.lease, claimed_at, context.attempt_limit());
+            let hold = keeper.hold(claimed.lease, asked_at, context.attempt_limit());
             holds.push(hold.clone());
             running.spawn(occupied(
                 context.clone(),
@@ -65,7 +83,9 @@ pub(crate) async fn run(
                 attempt::run(context.clone(), hold, claimed.request),
             ));
         }
-        while running.try_join_next().is_some() {}
+        while let Some(ended) = running.try_join_next() {
+            report(ended);
+        }
     }
     listener.pause().await;
     drain(context, running, &holds).await;
@@ -98,53 +118,82 @@ async fn wait(context: &Context, listener: &mut Listener, shutdown: &Cancellatio
 
 /// The best claimable request, unless something that the attempt would need is down: then nothing is claimed,
 /// and no attempt is wasted.
-async fn claim(context: &Context) -> Option<(Claimed, Instant)> {
+async fn claim(context: &Context) -> Claim {
     let well =
         tokio::try_join!(async { context.objects.ping().await.map_err(|error| error.to_string()) }, async {
             context.host.ping().await.map_err(|error| error.to_string())
         },);
     if let Err(error) = well {
         tracing::warn!(error, "not claiming while a dependency is down");
-        tokio::time::sleep(UNWELL).await;
-        return None;
+        return Claim::Unwell;
     }
     // The lease is counted from before the question, so that this side never believes in it for too long.
     let asked_at = Instant::now();
     match context.ledger.claim(context.worker, context.attempt_limit()).await {
-        Ok(claimed) => claimed.map(|claimed| (claimed, asked_at)),
+        Ok(Some(claimed)) => Claim::Taken { claimed: Box::new(claimed), asked_at },
+        Ok(None) => Claim::Nothing,
         Err(error) => {
-            tracing::warn!(error = %anyhow::Error::new(error), "claim");
-            tokio::time::sleep(UNWELL).await;
-            None
+            tracing::warn!(error = chain(&error), "claim");
+            Claim::Unwell
         }
     }
 }
 
+/// An attempt with the slot that it occupies, which is free again however it ends.
 async fn occupied(context: Arc<Context>, permit: OwnedSemaphorePermit, attempt: impl Future<Output = ()>) {
-    context.busy.fetch_add(1, Ordering::Relaxed);
+    let _slot = Slot::occupy(context, permit);
     attempt.await;
-    context.busy.fetch_sub(1, Ordering::Relaxed);
-    drop(permit);
+}
+
+struct Slot {
+    context: Arc<Context>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    fn occupy(context: Arc<Context>, permit: OwnedSemaphorePermit) -> Self {
+        context.busy.fetch_add(1, Ordering::Relaxed);
+        Self { context, _permit: permit }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.context.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A panic is a defect of ours; its request is claimed again once its lease has run out.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "an attempt broke");
+    }
 }
 
 /// Lets what runs finish for a while, then hands it back.
 async fn drain(context: &Context, mut running: JoinSet<()>, holds: &[Hold]) {
     context.draining.store(true, Ordering::Relaxed);
     let grace = Duration::from_secs(context.config.grace_seconds);
-    let finished = async { while running.join_next().await.is_some() {} };
+    let finished = async {
+        while let Some(ended) = running.join_next().await {
+            report(ended);
+        }
+    };
     if timeout(grace, finished).await.is_err() {
         for hold in holds {
             hold.stop(Stop::Released("the worker is being stopped".into()));
         }
-        while running.join_next().await.is_some() {}
+        while let Some(ended) = running.join_next().await {
+            report(ended);
+        }
     }
 }
 
 async fn heartbeat(context: Arc<Context>) {
     loop {
         if let Err(error) = context.ledger.heartbeat(&context.state()).await {
-            tracing::warn!(error = %anyhow::Error::new(error), "tell the ledger that this worker lives");
+            tracing::warn!(error = chain(&error), "tell the ledger that this worker lives");
         }
-        tokio::time::sleep(HEARTBEAT).await;
+        sleep(HEARTBEAT).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use uplift_core::{
-    Failure, Pack, PackDigest, Purpose,
+    Failure, Pack, PackDigest, Purpose, Version,
     event::{Event, Invariant, Level, Sniffed, Stage},
     failure::ScriptFailure,
     key,
@@ -13,7 +13,7 @@ use uplift_core::{
 };
 use uplift_platform::{
     ledger::{LedgerError, Request},
-    objects::{Expect, Reader, Written},
+    objects::{Expect, Reader},
 };
 use uplift_sandbox::{Label, Sandbox};
 
@@ -23,10 +23,11 @@ use crate::{
     facts::Facts,
     keeper::Hold,
     logbook::Logbook,
-    outcome::{Ended, chain, of_objects, of_sandbox, of_source},
+    outcome::{Ended, chain, of_sandbox, of_source},
     packs::{self, Packs},
     patience::patiently,
     report,
+    result::Stored,
 };
 
 /// How much of a dump is looked at before anything else is done: `pg_dump`'s head is some hundred bytes long.
@@ -57,23 +58,16 @@ pub(crate) async fn run(
 }
 
 /// An attempt on its way.
-struct Attempt<'a> {
-    context: &'a Context,
-    hold: &'a Hold,
-    request: &'a Request,
+pub(crate) struct Attempt<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) hold: &'a Hold,
+    pub(crate) request: &'a Request,
     log: &'a Logbook,
     facts: Facts,
 }
 
-/// The result, as it lies in the object store.
-struct Stored {
-    name: String,
-    key: String,
-    written: Written,
-}
-
 impl Attempt<'_> {
-    async fn enter(&mut self, stage: Stage) -> Result<(), Ended> {
+    pub(crate) async fn enter(&mut self, stage: Stage) -> Result<(), Ended> {
         self.facts.enter(Some(stage));
         self.hold.enter(stage);
         told(self.context.ledger.stage_entered(self.hold.lease(), stage).await)
@@ -160,13 +154,7 @@ impl Attempt<'_> {
             return Err(Failure::rejected(message).into());
         }
         self.facts.source_sha256 = Some(pinned);
-        self.reject_fatal_findings()
-    }
-
-    fn reject_fatal_findings(&self) -> Result<(), Ended> {
-        let Some(finding) = self.facts.preflight.iter().find(|finding| finding.fatal) else { return Ok(()) };
-        let mend = finding.mend.as_ref().map_or(String::new(), |mend| format!("; this mends it: {mend}"));
-        Err(Failure::rejected(format!("{} ({} rows){mend}", finding.meaning, finding.rows)).into())
+        Ok(())
     }
 
     /// The pack that recognised the database, and its way to the target.
@@ -176,11 +164,17 @@ impl Attempt<'_> {
             detected.ok_or_else(|| broken("restore", "the engine did not say what the product is"))?;
         let chosen = packs.into_iter().find(|(_, pack)| pack.product() == detected.product);
         let (digest, pack) = chosen.ok_or_else(|| broken("restore", "the engine named an unknown pack"))?;
-        let (lease, identity) = (self.hold.lease(), detected.identity.as_deref());
+        let target = &self.request.target;
+        let hops = pack.path(&detected.version, target).filter(|hops| !hops.is_empty());
+        // A dump that goes nowhere must not decide what the database's name stands for.
+        let identity = detected.identity.as_deref().filter(|_| hops.is_some());
+        let (lease, ledger) = (self.hold.lease(), &self.context.ledger);
         let (product, version) = (&detected.product, &detected.version);
-        let ledger = &self.context.ledger;
-        let identity = patiently(|| ledger.detected(lease, product, version, &digest, identity)).await?;
-        if identity.is_some() && detected.identity.is_some() && identity != detected.identity {
+        let known = patiently(|| ledger.detected(lease, product, version, &digest, identity)).await?;
+        let Some(hops) = hops else {
+            return Err(Failure::rejected(no_path(&pack, version, target)).into());
+        };
+        if identity.is_some() && known.as_deref() != identity {
             return Err(Failure::ScriptFailed(ScriptFailure {
                 step: "identity".into(),
                 message: format!(
@@ -190,15 +184,6 @@ impl Attempt<'_> {
                 ..ScriptFailure::default()
             })
             .into());
-        }
-        let target = &self.request.target;
-        let Some(hops) = pack.path(&detected.version, target) else {
-            return Err(Failure::rejected(no_path(&pack, &detected.version, target)).into());
-        };
-        if hops.is_empty() {
-            let message =
-                format!("the database is at {} {target} already: there is nothing to upgrade", pack.title());
-            return Err(Failure::rejected(message).into());
         }
         let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
         let path = path.join(" → ");
@@ -213,71 +198,6 @@ impl Attempt<'_> {
             let plan = Plan::Apply(plan::Apply { steps });
             self.run(sandbox, "upgrade", &plan, Input::Empty, None).await?;
         }
-        Ok(())
-    }
-
-    async fn dump(
-        &mut self,
-        sandbox: &Sandbox,
-        pack: &Pack,
-        compression: plan::Compression,
-    ) -> Result<Stored, Ended> {
-        self.enter(Stage::Dump).await?;
-        let plan = Plan::Dump(plan::Dump {
-            compression,
-            neutralize: match self.request.purpose {
-                Purpose::Test => pack.neutralize(),
-                Purpose::Production => Vec::new(),
-            },
-            reconcile: pack.probes().reconcile_at(&self.request.target),
-        });
-        let lease = self.hold.lease();
-        let name = format!("result.{}", compression.suffix());
-        let key = key::attempt(lease.request(), lease.epoch(), &name);
-        let writer = self.context.objects.writer(&key, None).await;
-        let mut writer = writer.map_err(|error| of_objects(&error, "dump"))?;
-        let upload = writer.upload_id().0.clone();
-        patiently(|| self.context.ledger.upload_begun(lease, &key, &upload)).await?;
-        let ran = self.run(sandbox, "dump", &plan, Input::Empty, Some(&mut writer)).await;
-        let ended = match ran {
-            Ok(ran) => match writer.finish().await {
-                Ok(written) if written.sha256 == ran.wrote.sha256 => {
-                    Ok(Stored { name, key: key.clone(), written })
-                }
-                Ok(_) => Err(broken("dump", "the result was not stored as the engine wrote it")),
-                Err(error) => Err(of_objects(&error, "dump").into()),
-            },
-            Err(ended) => {
-                if let Err(error) = writer.abort().await {
-                    tracing::warn!(error = chain(&error), "abort an upload; the sweep will");
-                    return Err(ended);
-                }
-                Err(ended)
-            }
-        };
-        patiently(|| self.context.ledger.upload_ended(&key, &upload)).await?;
-        ended
-    }
-
-    async fn prove(
-        &mut self,
-        sandbox: &Sandbox,
-        result: &Stored,
-        compression: plan::Compression,
-    ) -> Result<(), Ended> {
-        self.enter(Stage::Prove).await?;
-        let written = &result.written;
-        let plan = Plan::Prove(plan::Prove {
-            input: plan::Input { bytes: written.bytes, compression },
-            max_expanded_bytes: u64::MAX,
-        });
-        let expect = Expect {
-            bytes: written.bytes,
-            etag: Some(written.etag.clone()),
-            sha256: Some(written.sha256.clone()),
-        };
-        let mut reader = self.context.objects.open(&result.key, expect);
-        self.run(sandbox, "prove", &plan, Input::Result(&mut reader), None).await?;
         Ok(())
     }
 
@@ -308,7 +228,7 @@ impl Attempt<'_> {
     }
 
     /// Runs the engine; what it says goes to the customer's log, to the ledger and into the report.
-    async fn run(
+    pub(crate) async fn run(
         &mut self,
         sandbox: &Sandbox,
         place: &str,
@@ -361,12 +281,17 @@ impl Attempt<'_> {
     /// An invariant that has to be equal and is not: the upgrade is wrong, whatever else it did.
     fn reconcile(&self, after: &[Invariant]) -> Result<(), Ended> {
         for pair in Reconciliation::pair(&self.facts.invariants[0], after) {
-            let both_ran = pair.before.skipped.is_none() && pair.after.skipped.is_none();
-            if pair.before.compare == Compare::Equal && both_ran && !pair.equal {
+            // What ran before and cannot run any more was not compared, which is no better than a difference.
+            let asked = pair.before.compare == Compare::Equal && pair.before.skipped.is_none();
+            if asked && (pair.after.skipped.is_some() || !pair.equal) {
+                let detail = match &pair.after.skipped {
+                    Some(why) => format!("it could not be compared: {why}"),
+                    None => report::first_difference(&pair),
+                };
                 return Err(Failure::ScriptFailed(ScriptFailure {
                     step: "reconcile".into(),
                     message: format!("{} differs after the upgrade", pair.before.title),
-                    detail: Some(report::first_difference(&pair)),
+                    detail: Some(detail),
                     ..ScriptFailure::default()
                 })
                 .into());
@@ -401,12 +326,15 @@ fn told(recorded: Result<(), LedgerError>) -> Result<(), Ended> {
     }
 }
 
-fn no_path(pack: &Pack, from: &uplift_core::Version, to: &uplift_core::Version) -> String {
+fn no_path(pack: &Pack, from: &Version, to: &Version) -> String {
+    if from == to {
+        return format!("the database is at {} {to} already: there is nothing to upgrade", pack.title());
+    }
     let supported: Vec<String> = pack.supported().iter().map(|(from, to)| format!("{from} → {to}")).collect();
     let supported = if supported.is_empty() { "none yet".to_owned() } else { supported.join(", ") };
     format!("there is no way from {} {from} to {to}; supported upgrades of {0}: {supported}", pack.title())
 }
 
-fn broken(place: &str, message: &str) -> Ended {
+pub(crate) fn broken(place: &str, message: &str) -> Ended {
     Failure::Infrastructure { place: place.to_owned(), message: message.to_owned() }.into()
 }

@@ -76,7 +76,7 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
          [hints]\nurl = {amqp:?}\nprefix = \"uplift\"\n\n\
          [objects]\nendpoint = {endpoint:?}\nregion = {region:?}\nbucket = {bucket:?}\n\
          access_key = {access:?}\nsecret_key = {secret:?}\n\n\
-         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\npublic_url = {server:?}\n\n\
+         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\n\n\
          [exporter]\nlisten = \"127.0.0.1:{exporter}\"\n",
         ledger = services::ledger_url(DATABASE),
         amqp = get("UPLIFT_TEST_AMQP_URL")?,
@@ -86,7 +86,6 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
         access = get("UPLIFT_TEST_S3_ACCESS_KEY")?,
         secret = get("UPLIFT_TEST_S3_SECRET_KEY")?,
         port = ports::DISPATCHER,
-        server = server(),
         exporter = ports::EXPORTER,
     );
     fs::write(file, text).with_context(|| format!("write {}", file.display()))?;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 use uplift_core::{
-    Epoch, Lease, PackDigest, RequestId, Version, WorkerId,
+    Epoch, Failure, Lease, PackDigest, RequestId, Version, WorkerId,
     event::{Stage, StepDone},
     lease::LEASE,
 };
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Request, request};
+use super::{Ledger, LedgerError, Request, Settlement, request};
 
 /// A request that was just claimed, and the right to work on it.
 #[derive(Debug)]
@@ -52,8 +52,15 @@ impl Ledger {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let lease = Lease::claimed(RequestId(row.try_get("id")?), Epoch(row.try_get("epoch")?), worker);
-        let request = request::read(&self.pool, lease.request()).await?;
-        Ok(Some(Claimed { lease, request }))
+        match request::read(&self.pool, lease.request()).await {
+            Ok(request) => Ok(Some(Claimed { lease, request })),
+            Err(error) => {
+                // Nobody will work on it here. Where it cannot even be handed back, its lease runs out.
+                let reason = "the worker could not read the request".to_owned();
+                let _ = self.settle(&lease, &Settlement::Failed(Failure::Released { reason })).await;
+                Err(error)
+            }
+        }
     }
 
     /// Renews a lease, and says where the attempt stands.

@@ -70,6 +70,8 @@ impl LedgerError {
         match self {
             Self::Database(
                 sqlx::Error::Io(_)
+                // What comes of a proxy that lets us in while there is no ledger behind it.
+                | sqlx::Error::Protocol(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::PoolTimedOut
                 | sqlx::Error::PoolClosed

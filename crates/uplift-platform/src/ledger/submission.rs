@@ -252,7 +252,8 @@ impl Ledger {
         transition::end(tx, done).await
     }
 
-    /// Queues a request again whose intervention is over. Its earlier failures are not held against it.
+    /// Queues a request again whose intervention is over. A test takes the pack that is current then: what failed may
+    /// be mended there. Production stays with the pack of its accepted test. Its earlier failures are not held against it.
     ///
     /// # Errors
     /// It is not in intervention.
@@ -263,7 +264,9 @@ impl Ledger {
             transition::apply(&mut tx, request, state, Transition::Retry, &State::Queued, actor).await?;
             sqlx::query(
                 "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
-                 UPDATE requests SET not_before = now() WHERE id = $1",
+                 UPDATE requests SET not_before = now(),
+                     pack_digest = CASE purpose WHEN 'production' THEN pack_digest END
+                 WHERE id = $1",
             )
             .bind(request.0)
             .execute(&mut *tx)

@@ -177,6 +177,36 @@ impl Ledger {
             .collect()
     }
 
+    /// Attempts that have ended without a delivery, and whose objects may still be there.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn dead_attempts(&self) -> Result<Vec<(RequestId, Epoch)>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT request_id, epoch FROM attempts WHERE outcome <> 'delivered' AND NOT swept
+             ORDER BY ended_at LIMIT $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((RequestId(row.try_get("request_id")?), Epoch(row.try_get("epoch")?))))
+            .collect()
+    }
+
+    /// What an attempt had stored is gone.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn attempt_swept(&self, request: RequestId, epoch: Epoch) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE attempts SET swept = true WHERE request_id = $1 AND epoch = $2")
+            .bind(request.0)
+            .bind(epoch.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Customers' uploads of cancelled requests.
     ///
     /// # Errors

@@ -1,0 +1,97 @@
+//! The result: dumped into the object store, and proven from there.
+
+use uplift_core::{
+    Pack, Purpose,
+    event::Stage,
+    key,
+    plan::{self, Plan},
+};
+use uplift_platform::objects::{Expect, Written};
+use uplift_sandbox::Sandbox;
+
+use crate::{
+    engine::Input,
+    outcome::{Ended, chain, of_objects},
+    patience::patiently,
+    stages::{Attempt, broken},
+};
+
+/// The result, as it lies in the object store.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) key: String,
+    pub(crate) written: Written,
+}
+
+impl Attempt<'_> {
+    /// Dumps the upgraded database into the object store.
+    pub(crate) async fn dump(
+        &mut self,
+        sandbox: &Sandbox,
+        pack: &Pack,
+        compression: plan::Compression,
+    ) -> Result<Stored, Ended> {
+        self.enter(Stage::Dump).await?;
+        let plan = Plan::Dump(plan::Dump {
+            compression,
+            neutralize: match self.request.purpose {
+                Purpose::Test => pack.neutralize(),
+                Purpose::Production => Vec::new(),
+            },
+            reconcile: pack.probes().reconcile_at(&self.request.target),
+        });
+        let lease = self.hold.lease();
+        let name = format!("result.{}", compression.suffix());
+        let key = key::attempt(lease.request(), lease.epoch(), &name);
+        let writer = self.context.objects.writer(&key, None).await;
+        let mut writer = writer.map_err(|error| of_objects(&error, "dump"))?;
+        let upload = writer.upload_id().0.clone();
+        patiently(|| self.context.ledger.upload_begun(lease, &key, &upload)).await?;
+        let ran = self.run(sandbox, "dump", &plan, Input::Empty, Some(&mut writer)).await;
+        let ended = match ran {
+            Ok(ran) => match writer.finish().await {
+                Ok(written) if written.sha256 == ran.wrote.sha256 => {
+                    Ok(Stored { name, key: key.clone(), written })
+                }
+                Ok(_) => Err(broken("dump", "the result was not stored as the engine wrote it")),
+                // It may not even be aborted: it stays on record, and the sweep sees to it.
+                Err(error) => return Err(of_objects(&error, "dump").into()),
+            },
+            Err(ended) => {
+                if let Err(error) = writer.abort().await {
+                    tracing::warn!(error = chain(&error), "abort an upload; the sweep will");
+                    return Err(ended);
+                }
+                Err(ended)
+            }
+        };
+        patiently(|| self.context.ledger.upload_ended(&key, &upload)).await?;
+        ended
+    }
+
+    /// Restores the stored result into a second database, and compares.
+    pub(crate) async fn prove(
+        &mut self,
+        sandbox: &Sandbox,
+        result: &Stored,
+        compression: plan::Compression,
+    ) -> Result<(), Ended> {
+        self.enter(Stage::Prove).await?;
+        let written = &result.written;
+        let plan = Plan::Prove(plan::Prove {
+            input: plan::Input { bytes: written.bytes, compression },
+            max_expanded_bytes: u64::MAX,
+        });
+        let expect = Expect {
+            bytes: written.bytes,
+            etag: Some(written.etag.clone()),
+            sha256: Some(written.sha256.clone()),
+        };
+        let mut reader = self.context.objects.open(&result.key, expect);
+        let ran = self.run(sandbox, "prove", &plan, Input::Result(&mut reader), None).await?;
+        if (ran.read.bytes, &ran.read.sha256) != (written.bytes, &written.sha256) {
+            return Err(broken("prove", "the engine was not given the bytes that are delivered"));
+        }
+        Ok(())
+    }
+}
