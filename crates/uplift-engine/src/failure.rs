@@ -3,9 +3,7 @@
 use std::error::Error as _;
 
 use postgres::error::{DbError, ErrorPosition, SqlState};
-use uplift_core::{
-    failure::{Failure, Rejection, ScriptFailure},
-};
+use uplift_core::failure::{Failure, Rejection, ScriptFailure};
 
 /// What every part of the engine returns. Boxed, since a failure is large and rare.
 pub type Outcome<T> = Result<T, Box<Failure>>;

@@ -46,7 +46,9 @@ mod tests {
     #[test]
     fn a_heart_beats_until_it_is_dropped() {
         let (beat, beats) = channel();
-        let heart = Heart::start(Duration::from_millis(1), move || drop(beat.send(())));
+        let heart = Heart::start(Duration::from_millis(1), move || {
+            let _ = beat.send(());
+        });
         for _ in 0..3 {
             beats.recv().unwrap();
         }

@@ -5,8 +5,8 @@
 //! as a role that owns nothing but what the dump made. Modules stand in the order in which data meets them.
 
 pub mod events;
-mod heart;
 pub mod failure;
+mod heart;
 pub mod input;
 pub mod sniff;
 

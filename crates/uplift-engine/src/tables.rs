@@ -28,7 +28,9 @@ pub(crate) fn tables(client: &mut Client, stage: &str) -> Outcome<Vec<Table>> {
         // Numbered, for the server may count them in any order.
         let selects = rows.iter().enumerate();
         let selects: Vec<String> = selects
-            .map(|(number, row)| format!("SELECT {number}, pg_catalog.count(*) FROM {}", row.get::<_, &str>(1)))
+            .map(|(number, row)| {
+                format!("SELECT {number}, pg_catalog.count(*) FROM {}", row.get::<_, &str>(1))
+            })
             .collect();
         let counts = counts(client, stage, &format!("{} ORDER BY 1", selects.join(" UNION ALL ")))?;
         if counts.len() != rows.len() {

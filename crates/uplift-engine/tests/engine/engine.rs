@@ -9,6 +9,7 @@ use uplift_core::{
     Failure,
     event::{Digest, Event},
     failure::Rejection,
+    pack::Probes,
     plan::{Compression, Input, Plan, Prove, Restore},
 };
 
@@ -89,7 +90,11 @@ pub(crate) fn input(bytes: &[u8]) -> Input {
 
 /// Restores a dump without a pack that knows it; a dump that is otherwise sound is refused for that alone.
 pub(crate) fn restore_unknown(cluster: &Cluster, dump: &[u8]) -> Run {
-    let plan = Restore { input: input(dump), max_expanded_bytes: MAX_EXPANDED, packs: Vec::new() };
+    restore(cluster, dump, Vec::new())
+}
+
+pub(crate) fn restore(cluster: &Cluster, dump: &[u8], packs: Vec<Probes>) -> Run {
+    let plan = Restore { input: input(dump), max_expanded_bytes: MAX_EXPANDED, packs };
     engine(Some(cluster), &Plan::Restore(plan), dump)
 }
 

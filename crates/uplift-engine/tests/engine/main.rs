@@ -8,5 +8,6 @@ mod cluster;
 mod corpus;
 mod engine;
 mod odoo;
+mod recognised;
 mod refused;
 mod upgrade;

@@ -12,7 +12,8 @@ use crate::{
     engine::{MAX_EXPANDED, engine, input, restore_unknown},
 };
 
-fn dump(body: &str) -> String {
+/// A whole dump with this body.
+pub(crate) fn dump(body: &str) -> String {
     format!("--\n-- PostgreSQL database dump\n--\n{body}\n--\n-- PostgreSQL database dump complete\n--\n")
 }
 
@@ -41,6 +42,11 @@ fn what_may_not_run_is_refused_with_its_line() {
         ("SELECT pg_read_file('/etc/passwd');", 4, "permission denied", Some("42501")),
         ("ALTER ROLE tenant SUPERUSER;", 4, "pg_dumpall", None),
         ("DO $$ BEGIN EXECUTE 'ALTER ROLE tenant SUPERUSER'; END $$;", 4, "Postgres refuses", Some("42501")),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53100'; END $$;", 4, "refuses", Some("53100")),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53200'; END $$;", 4, "refuses", Some("53200")),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '58030'; END $$;", 4, "refuses", Some("58030")),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '08006'; END $$;", 4, "refuses", Some("08006")),
+        ("DO $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); END $$;", 4, "refuses", Some("57P01")),
         ("\n\nCREATE TABLE t (a int);\nCREATE TABLE t (a int);", 7, "already exists", Some("42P07")),
         ("CREATE TABLE t (a int);\nCOPY t FROM stdin;\n1\nx\n\\.\n", 5, "COPY t, line 2", Some("22P02")),
         ("BEGIN;\nCREATE TABLE t (a int);", 0, "does not end it", None),

@@ -118,6 +118,9 @@ fn a_step_that_fails_is_known_by_line_and_leaves_nothing() {
     assert_eq!((failure.message.as_str(), failure.line), ("partners must be named Cleo", Some(2)));
     assert_eq!(failure.detail.as_deref(), Some("id=1, name=Anna\nid=2, name=Bert"));
 
+    let full = "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = 'disk_full'; END $$";
+    assert_eq!(script_failure(&apply(&cluster, vec![sql(full)])).sqlstate.as_deref(), Some("53100"));
+
     let run = apply(&cluster, vec![step("UPDATE partner SET name = 'y' RETURNING 1", check)]);
     assert!(script_failure(&run).sqlstate.is_some());
     for (text, part) in [
