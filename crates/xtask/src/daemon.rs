@@ -148,7 +148,8 @@ impl Daemon {
             .spawn()
             .with_context(|| format!("start {name}"))?;
         let pid = i32::try_from(child.id()).context("read the process id")?;
-        let born = birth(pid).with_context(|| format!("find {name} in /proc"))?;
+        // It may have ended by now, which is found out, and told with its log, by whoever waits for it.
+        let (_, born) = state_and_birth(pid).with_context(|| format!("find {name} in /proc"))?;
         let daemon = Self { name: name.to_owned(), pid, born, stop };
         fs::write(pid_file(layout, name), format!("{pid} {} {}\n", daemon.born, stop.code()))
             .context("write the pid file")?;
@@ -201,14 +202,17 @@ fn pid_file(layout: &Layout, name: &str) -> std::path::PathBuf {
 
 /// When a process started, in clock ticks, and in which boot; `None` when there is none, or a zombie.
 fn birth(pid: i32) -> Option<String> {
+    let (state, birth) = state_and_birth(pid)?;
+    (!matches!(state.as_str(), "Z" | "X")).then_some(birth)
+}
+
+/// The state's letter, and the birth of a process that may have ended but was not waited for yet.
+fn state_and_birth(pid: i32) -> Option<(String, String)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything, so fields are counted from its end: state is the first.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    if matches!(fields.first(), Some(&("Z" | "X"))) {
-        return None;
-    }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(format!("{}@{}", fields.get(19)?, boot.trim()))
+    Some(((*fields.first()?).to_owned(), format!("{}@{}", fields.get(19)?, boot.trim())))
 }
 
 #[cfg(test)]
