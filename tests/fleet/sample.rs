@@ -42,6 +42,8 @@ async fn the_sample_goes_through_for_test_and_for_production() {
     upgraded.restore(&folder.join("shop-3.0.sql.gz"));
     assert_ne!(upgraded.value("SELECT count(*) FROM integration WHERE active").await, "0");
 
+    an_older_server_takes_its_result(&fleet, &dump).await;
+
     // What came out is at its target already.
     let again = fleet.submit(Purpose::Test, &folder.join("shop-3.0.sql.gz"), "3.0", "again");
     let said = fleet.rejected(again).await;
@@ -75,4 +77,21 @@ fn steps() -> Vec<std::path::PathBuf> {
         .filter(|step| matches!(step.action, Action::Sql { .. }))
         .map(|step| folder.join(&step.script.file))
         .collect()
+}
+
+/// There is no image of 16, so 17 does its work; what comes out holds nothing that only 17 knows.
+async fn an_older_server_takes_its_result(fleet: &Fleet, dump: &std::path::Path) {
+    let (from, to) = ("-- Dumped from database version 15", "-- Dumped from database version 16");
+    let older = fleet.file("sixteen.sql");
+    let script = format!("zcat {} | sed 's/^{from}/{to}/' > {}", dump.display(), older.display());
+    assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    let request = fleet.submit(Purpose::Test, &older, "3.0", "sixteen");
+    fleet.delivered(request).await;
+    let folder = fleet.download(request);
+    assert_eq!(report(&folder)["postgres_major"], 17);
+    // The suite's Postgres is older than 17, and psql stops at the first error.
+    let result = Database::create("older").await;
+    result.restore(&folder.join("sixteen-3.0.sql"));
+    assert_eq!(result.value("SELECT value FROM erp_meta WHERE key = 'version'").await, "3.0");
+    result.remove().await;
 }

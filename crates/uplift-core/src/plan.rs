@@ -133,6 +133,8 @@ pub enum Action {
 pub struct Dump {
     /// How to pack the result.
     pub compression: Compression,
+    /// The major of the server that the dump came from, where known: the result can be restored there again.
+    pub source_major: Option<u16>,
     /// Run before dumping, each in a transaction of its own; empty for production.
     pub neutralize: Vec<Script>,
     /// The invariants, as they apply to the target version.

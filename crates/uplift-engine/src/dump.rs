@@ -27,6 +27,12 @@ use crate::{
 /// The longest run of bytes that is passed on at once.
 const BLOCK: usize = 256 * 1024;
 
+/// Where pg_dump's settings stand, in bytes.
+const HEAD: u64 = 4096;
+
+/// A setting that servers before 17 do not know.
+const NEW_IN_17: &[u8] = b"\nSET transaction_timeout = 0;";
+
 /// How many of pg_dump's own lines are kept for the message, should it fail.
 const LINES_KEPT: usize = 20;
 
@@ -51,7 +57,7 @@ pub fn run(server: &Server, sink: impl Write, plan: &Dump) -> Outcome<Digest> {
     events.emit(&Event::Health(health(&mut own)?));
     let expected = table_bytes(&mut own)?;
     drop((own, client));
-    write_dump(server, sink, plan.compression, expected)
+    write_dump(server, sink, plan, expected)
 }
 
 /// What the tables take, which is about what their dump takes.
@@ -63,17 +69,18 @@ fn table_bytes(client: &mut Client) -> Outcome<u64> {
     Ok(bytes.unsigned_abs())
 }
 
-fn write_dump(server: &Server, sink: impl Write, compression: Compression, expected: u64) -> Outcome<Digest> {
+fn write_dump(server: &Server, sink: impl Write, plan: &Dump, expected: u64) -> Outcome<Digest> {
     let events = server.events().clone();
     let fails = |error: io::Error| infrastructure("dump", format!("write the dump: {error}"));
     let (mut child, stdout, lines) = start_pg_dump(server)?;
+    let stdout = for_source(stdout, plan.source_major).map_err(fails)?;
     let mut sink = Tally { sink, bytes: 0, hash: Sha256::new() };
     let mut last = 0;
     let told = |read: u64| {
         last = read;
         events.progress(Stage::Dump, read.min(expected.saturating_sub(1)), expected);
     };
-    let passed = match compression {
+    let passed = match plan.compression {
         Compression::None => pass(stdout, &mut sink, told),
         Compression::Gzip => gz::compress(stdout, &mut sink, told),
     }
@@ -120,6 +127,19 @@ fn forward(stderr: ChildStderr, events: &Events) -> Vec<String> {
         kept.push(line);
     }
     kept
+}
+
+/// pg_dump's head without what the source's server does not know. Of what pg_dump 13 to 17 write there, that is one
+/// setting, which came with 17 (its release notes, E.1.3.1).
+fn for_source(mut stdout: impl Read, source_major: Option<u16>) -> io::Result<impl Read> {
+    let mut head = Vec::new();
+    stdout.by_ref().take(HEAD).read_to_end(&mut head)?;
+    if source_major.is_some_and(|major| major < 17)
+        && let Some(at) = memchr::memmem::find(&head, NEW_IN_17)
+    {
+        head.drain(at..at + NEW_IN_17.len());
+    }
+    Ok(io::Cursor::new(head).chain(stdout))
 }
 
 fn pass(mut source: impl Read, sink: &mut impl Write, mut told: impl FnMut(u64)) -> io::Result<()> {

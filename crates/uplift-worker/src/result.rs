@@ -2,7 +2,7 @@
 
 use uplift_core::{
     Pack, Purpose,
-    event::Stage,
+    event::{Sniffed, Stage},
     key,
     plan::{self, Plan},
 };
@@ -29,11 +29,13 @@ impl Attempt<'_> {
         &mut self,
         sandbox: &Sandbox,
         pack: &Pack,
-        compression: plan::Compression,
+        sniffed: &Sniffed,
     ) -> Result<Stored, Ended> {
+        let compression = sniffed.compression;
         self.enter(Stage::Dump).await?;
         let plan = Plan::Dump(plan::Dump {
             compression,
+            source_major: sniffed.server_major,
             neutralize: match self.request.purpose {
                 Purpose::Test => pack.neutralize(),
                 Purpose::Production => Vec::new(),

@@ -49,7 +49,7 @@ pub(crate) async fn run(
     attempt.restore(&sandbox, &sniffed, &packs).await?;
     let (digest, pack, hops) = attempt.choose(packs).await?;
     attempt.upgrade(&sandbox, &hops).await?;
-    let result = attempt.dump(&sandbox, &pack, sniffed.compression).await?;
+    let result = attempt.dump(&sandbox, &pack, &sniffed).await?;
     let proven = request.purpose == Purpose::Production || context.config.prove_tests;
     if proven {
         attempt.prove(&sandbox, &result, sniffed.compression).await?;

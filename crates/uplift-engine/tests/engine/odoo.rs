@@ -62,7 +62,7 @@ fn the_odoo_dump_restores_dumps_and_proves() {
     assert!(cluster.dump("work") == cluster.dump("plain"), "the two restores differ");
 
     let dump = |compression| {
-        let plan = Dump { compression, neutralize: Vec::new(), reconcile: Vec::new() };
+        let plan = Dump { compression, source_major: None, neutralize: Vec::new(), reconcile: Vec::new() };
         engine(Some(&cluster), &Plan::Dump(plan), b"")
     };
     for compression in [Compression::Gzip, Compression::None] {

@@ -162,7 +162,12 @@ fn the_engines_own_queries_see_none_of_the_customers_functions() {
     let both = [("public.meta".to_owned(), 2), ("public.odd Name".to_owned(), 1)];
     assert_eq!(tables(&run), both);
 
-    let plan = Dump { compression: Compression::None, neutralize: Vec::new(), reconcile: Vec::new() };
+    let plan = Dump {
+        compression: Compression::None,
+        source_major: None,
+        neutralize: Vec::new(),
+        reconcile: Vec::new(),
+    };
     let run = engine(Some(&cluster), &Plan::Dump(plan), b"");
     run.done();
     assert_eq!(tables(&run), both);

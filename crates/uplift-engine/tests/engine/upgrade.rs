@@ -80,6 +80,7 @@ fn a_hop_runs_step_by_step_and_its_result_proves() {
     };
     let plan = Dump {
         compression: Compression::Gzip,
+        source_major: None,
         neutralize: vec![neutralize],
         reconcile: vec![reconcile, missing],
     };
