@@ -22,6 +22,9 @@ const MAX_EXPANDED: usize = 32 << 20;
 /// pg_dump writes it last.
 const CLOSING: &str = "--\n-- PostgreSQL database dump complete\n--\n";
 
+/// Stands for what no platform log may hold.
+const ROW: &str = "row-4711-of-a-customer";
+
 /// Something to hand in, and what the answer has to say.
 struct Case {
     name: &'static str,
@@ -83,6 +86,10 @@ async fn bad_input_is_rejected_with_what_to_do() {
         "0",
         "tried again"
     );
+    // What a dump makes Postgres say is its customer's to read.
+    let processes = fleet.workers.iter().chain([&fleet.dispatcher]);
+    let logs: Vec<String> = processes.map(uplift_tests::process::Process::log).collect();
+    assert!(logs.iter().all(|log| !log.is_empty() && !log.contains(ROW)), "a platform log holds a row");
     std::sync::Arc::into_inner(fleet).expect("every request has ended").stop().await;
 }
 
@@ -191,6 +198,12 @@ fn code(good: &str) -> Vec<Case> {
             "bad-row",
             "COPY public.evil (id) FROM stdin;\n1\nno number\n\\.\n",
             "invalid input syntax for type integer: \"no number\". COPY evil, line 2, column id",
+        ),
+        ("a-bad-value", "SELECT 'row-4711-of-a-customer'::integer;", ROW),
+        (
+            "a-raised-row",
+            "DO $$ BEGIN RAISE EXCEPTION 'row-4711-of-a-customer' USING ERRCODE = '58030'; END $$;",
+            ROW,
         ),
     ]
     .into_iter()

@@ -113,7 +113,7 @@ fn capped(batch: Vec<Said>, left: &mut usize, clock: Clock) -> Vec<LogLine> {
     let mut kept = Vec::with_capacity(batch.len());
     for Said { line, always } in batch {
         let open = *left > 0;
-        *left = left.checked_sub(line.text.len()).unwrap_or(0);
+        *left = left.saturating_sub(line.text.len());
         if always || *left > 0 {
             kept.push(line);
         } else if open {
@@ -140,5 +140,37 @@ async fn append(hold: &Hold, ledger: &Ledger, batch: &[LogLine]) -> bool {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn said(text: &str, always: bool) -> Said {
+        let line = LogLine { at: DateTime::UNIX_EPOCH, level: Level::Info, text: text.to_owned() };
+        Said { line, always }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_with_one_word_and_the_last_line_is_not() {
+        let clock = Clock::Fixed(DateTime::UNIX_EPOCH);
+        let mut left = 10;
+        let first =
+            capped(vec![said("12345", false), said("123456", false), said("x", false)], &mut left, clock);
+        let later = capped(vec![said("y", false), said("the end", true)], &mut left, clock);
+        let texts: Vec<&str> = first.iter().chain(&later).map(|line| line.text.as_str()).collect();
+        let marker =
+            format!("the log of this attempt is longer than {MAX_BYTES} bytes: what follows is left out");
+        assert_eq!(texts, ["12345", &marker, "the end"]);
+    }
+
+    #[test]
+    fn a_line_is_cut_and_holds_nothing_that_a_terminal_obeys() {
+        let text = clean(&format!("\u{1b}[31m{}", "ä".repeat(MAX_LINE)));
+        assert!(text.starts_with("\u{fffd}[31mä") && text.ends_with("ä … (line cut)"));
+        assert!(text.len() < MAX_LINE + 30);
     }
 }
