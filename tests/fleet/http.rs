@@ -11,13 +11,28 @@ pub(crate) async fn call(
     path: &str,
     body: &str,
 ) -> (StatusCode, String) {
+    let answer = send(fleet.server(), token, method, path, &[], body).await;
+    (answer.status(), answer.text().await.unwrap())
+}
+
+/// Calls the API at a server of one's choice, with headers; gives the answer while it is still coming.
+pub(crate) async fn send(
+    server: &str,
+    token: &str,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response {
     // The process has one provider of cryptography; another test may have named it first.
     let _named = rustls::crypto::ring::default_provider().install_default();
-    let request = reqwest::Client::new()
-        .request(method, format!("{}/api/v1/{path}", fleet.server()))
+    let mut request = reqwest::Client::new()
+        .request(method, format!("{server}/api/v1/{path}"))
         .bearer_auth(token)
         .header("content-type", "application/json")
         .body(body.to_owned());
-    let answer: Response = request.send().await.unwrap();
-    (answer.status(), answer.text().await.unwrap())
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -16,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::eventually;
+use crate::{eventually, fleet::free_port};
 
 /// Debian's package; the scripts beside it in `/usr/sbin` would change the user and the log files.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -136,11 +135,6 @@ impl Drop for Group {
         let _gone = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
         let _status = self.0.wait();
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Whether the broker answers the protocol's greeting: the port opens before the node lets anyone in.

@@ -86,8 +86,8 @@ impl Fleet {
         let directory = tempfile::Builder::new().prefix("uplift-fleet-").tempdir().unwrap();
         let database = Database::create("ledger").await;
         let name = format!("t{}", Uuid::now_v7().simple());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let text = configuration(&options, &database, &name, port);
+        let port = free_port();
+        let text = configuration(&options, &database, &name);
         let config_file = directory.path().join("uplift.toml");
         std::fs::write(&config_file, &text).unwrap();
         let config = Config::parse(&text, []).unwrap();
@@ -103,7 +103,7 @@ impl Fleet {
             fleet: config.worker.fleet,
         };
         let host = Host::connect(&docker).await.unwrap();
-        let dispatcher = dispatcher(directory.path());
+        let dispatcher = dispatcher(directory.path(), "dispatcher", port);
         let mut fleet = Self {
             ops_token: token(directory.path(), "operators", "operator"),
             token: token(directory.path(), "acme", "customer"),
@@ -119,7 +119,7 @@ impl Fleet {
             server: format!("http://127.0.0.1:{port}"),
             started: 0,
         };
-        fleet.dispatcher_ready().await;
+        ready(&mut fleet.dispatcher, &fleet.server).await;
         for _ in 0..options.workers {
             fleet.add_worker();
         }
@@ -159,7 +159,9 @@ impl Fleet {
         let config = self.directory.path().join("uplift.toml");
         let log = self.directory.path().join(format!("worker-{}.log", self.started));
         let arguments = ["--config", config.to_str().unwrap()];
-        self.workers.push(Process::start_with("uplift-worker", &arguments, settings, &log));
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| (format!("WORKER__{name}"), (*value).to_owned())).collect();
+        self.workers.push(Process::start_with("uplift-worker", &arguments, &settings, &log));
         self.workers.len() - 1
     }
 
@@ -173,17 +175,18 @@ impl Fleet {
     /// Ends the dispatcher as a power cut does, and starts another one.
     pub async fn restart_dispatcher(&mut self) {
         self.dispatcher.kill();
-        self.dispatcher = dispatcher(self.directory.path());
-        self.dispatcher_ready().await;
+        let (_, port) = self.server.rsplit_once(':').expect("a URL with a port");
+        self.dispatcher = dispatcher(self.directory.path(), "dispatcher", port.parse().unwrap());
+        ready(&mut self.dispatcher, &self.server).await;
     }
 
-    async fn dispatcher_ready(&mut self) {
-        let address = self.server.trim_start_matches("http://").to_owned();
-        eventually("the dispatcher listens", START, async || {
-            assert!(self.dispatcher.ended().is_none(), "the dispatcher ended: {}", self.dispatcher.log());
-            TcpStream::connect(&address).await.ok()
-        })
-        .await;
+    /// Starts another dispatcher beside the first one; gives it and where it listens.
+    pub async fn second_dispatcher(&self) -> (Process, String) {
+        let port = free_port();
+        let mut second = dispatcher(self.directory.path(), "dispatcher-2", port);
+        let server = format!("http://127.0.0.1:{port}");
+        ready(&mut second, &server).await;
+        (second, server)
     }
 
     /// The command line, as a customer.
@@ -278,7 +281,7 @@ async fn remove_queues(amqp: &str, name: &str) {
     }
 }
 
-fn configuration(options: &Options, database: &Database, name: &str, port: u16) -> String {
+fn configuration(options: &Options, database: &Database, name: &str) -> String {
     let Services { ledger, amqp, s3, public_s3, docker_socket } = &options.services;
     format!(
         r#"
@@ -297,7 +300,6 @@ secret_key = "{secret}"
 prefix = "{name}/"
 {objects}
 [dispatcher]
-listen = "127.0.0.1:{port}"
 sweep_seconds = 1
 [worker]
 listen = "127.0.0.1:0"
@@ -320,13 +322,25 @@ disk_bytes = 4_294_967_296
     )
 }
 
-fn dispatcher(directory: &Path) -> Process {
+fn dispatcher(directory: &Path, name: &str, port: u16) -> Process {
     let config = directory.join("uplift.toml");
-    Process::start(
-        "uplift-dispatcher",
-        &["--config", config.to_str().unwrap()],
-        &directory.join("dispatcher.log"),
-    )
+    let listen = ("DISPATCHER__LISTEN".to_owned(), format!("127.0.0.1:{port}"));
+    let log = directory.join(format!("{name}.log"));
+    Process::start_with("uplift-dispatcher", &["--config", config.to_str().unwrap()], &[listen], &log)
+}
+
+async fn ready(dispatcher: &mut Process, server: &str) {
+    let address = server.trim_start_matches("http://");
+    eventually("the dispatcher listens", START, async || {
+        assert!(dispatcher.ended().is_none(), "the dispatcher ended: {}", dispatcher.log());
+        TcpStream::connect(address).await.ok()
+    })
+    .await;
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn token(directory: &Path, account: &str, role: &str) -> String {

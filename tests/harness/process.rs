@@ -20,13 +20,13 @@ impl Process {
         Self::start_with(program, arguments, &[], log)
     }
 
-    /// The same, with settings of the section `[worker]` that win over its file.
-    pub fn start_with(program: &str, arguments: &[&str], settings: &[(&str, &str)], log: &Path) -> Self {
+    /// The same, with settings that win over its file: `("WORKER__SLOTS", "4")`.
+    pub fn start_with(program: &str, arguments: &[&str], settings: &[(String, String)], log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(binary(program))
             .args(arguments)
             .env("RUST_BACKTRACE", "1")
-            .envs(settings.iter().map(|(name, value)| (format!("UPLIFT__WORKER__{name}"), value)))
+            .envs(settings.iter().map(|(name, value)| (format!("UPLIFT__{name}"), value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

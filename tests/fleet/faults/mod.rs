@@ -4,6 +4,7 @@
 mod attach;
 mod broker;
 mod dispatcher;
+mod dispatchers;
 mod drain;
 mod ledger;
 mod store;
