@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use secrecy::SecretString;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{sleep, timeout_at},
@@ -16,7 +17,7 @@ use uplift_core::{
     event::Stage,
     lease::{FENCE_MARGIN, LEASE, RENEWAL},
 };
-use uplift_platform::{Config, Ledger, ledger::LedgerError};
+use uplift_platform::{Ledger, ledger::LedgerError};
 
 use crate::outcome::chain;
 
@@ -28,7 +29,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why an attempt has to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// The lease is lost, or could not be renewed in time. Nothing may be written any more.
     LeaseLost,
     /// The customer wants the request back.
@@ -40,13 +41,13 @@ pub(crate) enum Stop {
 }
 
 /// The thread that renews.
-pub(crate) struct Keeper {
+pub struct Keeper {
     hands: mpsc::UnboundedSender<Hold>,
 }
 
 /// A lease that is being kept. Clones are the same lease; it is kept until [`Hold::end`].
 #[derive(Clone)]
-pub(crate) struct Hold(Arc<Shared>);
+pub struct Hold(Arc<Shared>);
 
 struct Shared {
     lease: Lease,
@@ -67,13 +68,16 @@ struct Place {
 
 impl Keeper {
     /// Starts the thread, with a connection of its own to the ledger.
-    pub(crate) async fn start(config: &Config) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The thread cannot be started, or the ledger cannot be reached.
+    pub async fn start(ledger: &SecretString) -> Result<Self> {
         let (hands, mut taken) = mpsc::unbounded_channel::<Hold>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the keeper's runtime")?;
-        let url = config.ledger.url.clone();
+        let url = ledger.clone();
         let (connected, connection) = oneshot::channel();
         let thread = move || {
             runtime.block_on(async move {
@@ -99,7 +103,8 @@ impl Keeper {
     }
 
     /// Keeps a lease that was claimed, for as long as one attempt may take.
-    pub(crate) fn hold(&self, lease: Lease, claimed_at: Instant, limit: Duration) -> Hold {
+    #[must_use]
+    pub fn hold(&self, lease: Lease, claimed_at: Instant, limit: Duration) -> Hold {
         let hold = Hold(Arc::new(Shared {
             lease,
             claimed_at,
@@ -118,28 +123,30 @@ impl Keeper {
 
 impl Hold {
     /// The lease.
-    pub(crate) fn lease(&self) -> &Lease {
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
         &self.0.lease
     }
 
     /// The stage that the attempt is in.
-    pub(crate) fn stage(&self) -> Stage {
+    #[must_use]
+    pub fn stage(&self) -> Stage {
         self.place().stage
     }
 
     /// The attempt enters a stage; the ledger hears of it at once.
-    pub(crate) fn enter(&self, stage: Stage) {
+    pub fn enter(&self, stage: Stage) {
         self.set(Place { stage, progress: None });
         self.0.moved.notify_one();
     }
 
     /// The attempt is this far in its stage; the ledger hears of it within two seconds.
-    pub(crate) fn progress(&self, done: u64, total: u64) {
+    pub fn progress(&self, done: u64, total: u64) {
         self.set(Place { stage: self.stage(), progress: Some((done, total)) });
     }
 
     /// Makes the attempt stop. The first reason counts.
-    pub(crate) fn stop(&self, why: Stop) {
+    pub fn stop(&self, why: Stop) {
         self.0.stop.send_if_modified(|stop| {
             let first = stop.is_none();
             if first {
@@ -150,7 +157,7 @@ impl Hold {
     }
 
     /// Waits until the attempt has to stop, and says why.
-    pub(crate) async fn stopped(&self) -> Stop {
+    pub async fn stopped(&self) -> Stop {
         let mut stop = self.0.stop.subscribe();
         match stop.wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or(Stop::LeaseLost),
@@ -159,13 +166,14 @@ impl Hold {
     }
 
     /// The attempt is over: the lease is kept no longer.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         self.0.ended.send_replace(true);
         self.0.moved.notify_one();
     }
 
     /// Whether the lease is still being kept.
-    pub(crate) fn is_live(&self) -> bool {
+    #[must_use]
+    pub fn is_live(&self) -> bool {
         !*self.0.ended.borrow()
     }
 

@@ -8,7 +8,7 @@ mod context;
 mod engine;
 mod facts;
 mod health;
-mod keeper;
+pub mod keeper;
 mod logbook;
 mod outcome;
 mod packs;
@@ -33,7 +33,7 @@ use crate::context::Context;
 /// The ledger or Docker cannot be reached at the start.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let context = Arc::new(Context::connect(&config).await?);
-    let keeper = keeper::Keeper::start(&config).await?;
+    let keeper = keeper::Keeper::start(&config.ledger.url).await?;
     let helpers = CancellationToken::new();
     let health = tokio::spawn(health::serve(context.clone(), helpers.clone()));
     let reaper = tokio::spawn(reaper::run(context.clone(), helpers.clone()));
