@@ -29,9 +29,9 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// A step or the whole attempt took too long.
+    /// A step, a stage or the whole attempt took too long.
     DeadlinePassed {
-        /// Where the attempt stood.
+        /// What took too long: the step's id, the stage, or `attempt`.
         place: String,
         /// How long it was given, in seconds.
         seconds: u64,
@@ -103,6 +103,12 @@ impl Failure {
     #[must_use]
     pub fn rejected(message: impl Into<String>) -> Self {
         Self::InputRejected(Rejection::new(message))
+    }
+
+    /// The attempt as a whole took longer than it may.
+    #[must_use]
+    pub fn attempt_too_long(given: Duration) -> Self {
+        Self::DeadlinePassed { place: "attempt".to_owned(), seconds: given.as_secs() }
     }
 
     /// The word used in the API, in the ledger and in metrics.

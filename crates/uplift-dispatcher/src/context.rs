@@ -39,7 +39,7 @@ impl Context {
             hints: Publisher::start(config.hints.clone()),
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),
-            attempt: Duration::from_secs(config.worker.attempt_minutes * 60),
+            attempt: Duration::from_secs(config.worker.attempt_seconds),
             queued: Notify::new(),
             stopping,
         }))

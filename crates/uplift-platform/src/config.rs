@@ -82,8 +82,8 @@ pub struct WorkerConfig {
     pub disk_bytes: u64,
     /// A dump that is larger than this after decompression is refused, in bytes.
     pub max_expanded_bytes: u64,
-    /// Minutes that one attempt may take.
-    pub attempt_minutes: u64,
+    /// Seconds that one attempt may take.
+    pub attempt_seconds: u64,
     /// Seconds that running requests have to finish once the worker is told to stop; then they are handed back.
     pub grace_seconds: u64,
     /// Whether tests are proven too, not only production.
@@ -131,7 +131,7 @@ impl Default for WorkerConfig {
             pids: 512,
             disk_bytes: 50 << 30,
             max_expanded_bytes: 200 << 30,
-            attempt_minutes: 240,
+            attempt_seconds: 4 * 3600,
             grace_seconds: 25,
             prove_tests: false,
             poll_seconds: 10,

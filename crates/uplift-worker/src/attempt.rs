@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long removing a sandbox may take before it is left to the reaper.
-const REMOVAL: Duration = Duration::from_secs(60);
+pub(crate) const REMOVAL: Duration = Duration::from_secs(60);
 
 /// Runs an attempt to its end.
 pub(crate) async fn run(context: Arc<Context>, hold: Hold, request: Request) {
@@ -66,7 +66,7 @@ async fn upgrade(context: &Context, hold: &Hold, request: &Request) {
         stop = hold.stopped() => Err(Ended::Stopped(stop)),
         done = stages::run(context, hold, request, &log, &label) => done,
     };
-    let Some(settlement) = settlement(context, hold, ended) else {
+    let Some(settlement) = settlement(ended) else {
         tracing::warn!("stopped without a word to the ledger: the lease is lost");
         remove(context, &label).await;
         return remove_stored(context, &label).await;
@@ -101,17 +101,16 @@ async fn remove_stored(context: &Context, label: &Label) {
 }
 
 /// What there is to tell the ledger; `None` where the lease is lost and nothing may be said any more.
-fn settlement(context: &Context, hold: &Hold, ended: Result<Delivery, Ended>) -> Option<Settlement> {
+fn settlement(ended: Result<Delivery, Ended>) -> Option<Settlement> {
     Some(match ended {
         Ok(delivery) => Settlement::Delivered(delivery),
         Err(Ended::Failed(failure)) => Settlement::Failed(*failure),
         Err(Ended::Stopped(Stop::LeaseLost)) => return None,
         Err(Ended::Stopped(Stop::Cancelled)) => Settlement::Failed(Failure::Cancelled),
         Err(Ended::Stopped(Stop::Released(reason))) => Settlement::Failed(Failure::Released { reason }),
-        Err(Ended::Stopped(Stop::DeadlinePassed)) => Settlement::Failed(Failure::DeadlinePassed {
-            place: hold.stage().to_string(),
-            seconds: context.attempt_limit().as_secs(),
-        }),
+        Err(Ended::Stopped(Stop::DeadlinePassed(given))) => {
+            Settlement::Failed(Failure::attempt_too_long(given))
+        }
     })
 }
 

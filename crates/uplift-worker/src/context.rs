@@ -64,7 +64,7 @@ impl Context {
 
     /// How long an attempt may take.
     pub(crate) fn attempt_limit(&self) -> Duration {
-        Duration::from_secs(self.config.attempt_minutes * 60)
+        Duration::from_secs(self.config.attempt_seconds)
     }
 
     /// What the worker says of itself.

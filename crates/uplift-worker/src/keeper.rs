@@ -34,8 +34,8 @@ pub enum Stop {
     LeaseLost,
     /// The customer wants the request back.
     Cancelled,
-    /// The attempt took longer than it may.
-    DeadlinePassed,
+    /// The attempt took longer than this, which it was given.
+    DeadlinePassed(Duration),
     /// The worker gives it back, for this reason.
     Released(String),
 }
@@ -192,7 +192,7 @@ async fn keep(hold: Hold, ledger: Ledger) {
     let mut told = None;
     while hold.is_live() {
         if hold.0.claimed_at.elapsed() > hold.0.limit {
-            hold.stop(Stop::DeadlinePassed);
+            hold.stop(Stop::DeadlinePassed(hold.0.limit));
         }
         let place = hold.place();
         if told == Some(place) && renewed_at.elapsed() < RENEWAL {

@@ -19,7 +19,7 @@ use uplift_platform::{
 };
 
 use crate::{
-    attempt,
+    attempt::{self, REMOVAL},
     context::Context,
     keeper::{Hold, Keeper, Stop},
     outcome::chain,
@@ -129,7 +129,9 @@ async fn claim(context: &Context) -> Claim {
     }
     // The lease is counted from before the question, so that this side never believes in it for too long.
     let asked_at = Instant::now();
-    match context.ledger.claim(context.worker, context.attempt_limit()).await {
+    // A worker that is well ends its attempt itself, and says why; the sweep ends what is still there after that.
+    let attempt = context.attempt_limit() + REMOVAL;
+    match context.ledger.claim(context.worker, attempt).await {
         Ok(Some(claimed)) => Claim::Taken { claimed: Box::new(claimed), asked_at },
         Ok(None) => Claim::Nothing,
         Err(error) => {

@@ -3,6 +3,7 @@
 
 mod attach;
 mod broker;
+mod deadline;
 mod dispatcher;
 mod dispatchers;
 mod drain;

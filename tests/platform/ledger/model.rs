@@ -148,7 +148,7 @@ impl Expected {
         let place = self.stage.clone();
         match self.state {
             StateCode::Running if self.late => {
-                Some(Failure::DeadlinePassed { place, seconds: attempt_seconds })
+                Some(Failure::DeadlinePassed { place: "attempt".into(), seconds: attempt_seconds })
             }
             StateCode::Running if self.lease_expired => Some(Failure::LeaseLost { place }),
             _ => None,

@@ -66,7 +66,7 @@ async fn an_attempt_past_its_deadline_goes_to_a_person() {
         let lease = desk.running(&bearer, "a").await.lease;
         desk.set(lease.request(), "attempt_until = now() - interval '1 second'").await;
         let swept = desk.sweep().await;
-        let late = Failure::DeadlinePassed { place: "fetch".into(), seconds: ATTEMPT.as_secs() };
+        let late = Failure::attempt_too_long(ATTEMPT);
         assert_eq!((&swept[0].failure, swept[0].state), (&late, StateCode::Intervention));
     })
     .await;

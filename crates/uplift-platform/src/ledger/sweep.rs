@@ -71,7 +71,7 @@ impl Ledger {
         for row in rows {
             let place = row.try_get::<Option<String>, _>("stage")?.unwrap_or_else(|| "claim".into());
             let failure = if row.try_get("late")? {
-                Failure::DeadlinePassed { place, seconds: attempt.as_secs() }
+                Failure::attempt_too_long(attempt)
             } else {
                 Failure::LeaseLost { place }
             };
