@@ -7,12 +7,14 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use toml::{Table, Value};
+use uplift_core::event::Stage;
 
 use crate::{hints::HintsConfig, objects::ObjectsConfig};
 
@@ -84,6 +86,8 @@ pub struct WorkerConfig {
     pub max_expanded_bytes: u64,
     /// Seconds that one attempt may take.
     pub attempt_seconds: u64,
+    /// Seconds that each of its stages may take.
+    pub stage_seconds: StageSeconds,
     /// Seconds that running requests have to finish once the worker is told to stop; then they are handed back.
     pub grace_seconds: u64,
     /// Whether tests are proven too, not only production.
@@ -99,6 +103,22 @@ pub struct WorkerConfig {
     /// The fleet's name. Two fleets that share a Docker host need two names: a reaper removes what its own
     /// ledger does not know.
     pub fleet: String,
+}
+
+/// How long an attempt may stay in a stage, in seconds. The stage `upgrade` has no limit of its own: its steps have.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StageSeconds {
+    /// Reading the first bytes, opening the sandbox.
+    pub fetch: u64,
+    /// The dump goes into Postgres.
+    pub restore: u64,
+    /// The result comes out and goes to the object store.
+    pub dump: u64,
+    /// The result goes into a second database and is compared.
+    pub prove: u64,
+    /// The report is stored.
+    pub settle: u64,
 }
 
 /// What the exporter needs.
@@ -132,6 +152,7 @@ impl Default for WorkerConfig {
             disk_bytes: 50 << 30,
             max_expanded_bytes: 200 << 30,
             attempt_seconds: 4 * 3600,
+            stage_seconds: StageSeconds::default(),
             grace_seconds: 25,
             prove_tests: false,
             poll_seconds: 10,
@@ -140,6 +161,28 @@ impl Default for WorkerConfig {
             images: "uplift".into(),
             fleet: "uplift".into(),
         }
+    }
+}
+
+impl StageSeconds {
+    /// How long an attempt may stay in a stage, where that has a limit.
+    #[must_use]
+    pub const fn limit(&self, stage: Stage) -> Option<Duration> {
+        let seconds = match stage {
+            Stage::Fetch => self.fetch,
+            Stage::Restore => self.restore,
+            Stage::Upgrade => return None,
+            Stage::Dump => self.dump,
+            Stage::Prove => self.prove,
+            Stage::Settle => self.settle,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+impl Default for StageSeconds {
+    fn default() -> Self {
+        Self { fetch: 900, restore: 2 * 3600, dump: 2 * 3600, prove: 2 * 3600, settle: 900 }
     }
 }
 

@@ -108,8 +108,11 @@ fn settlement(ended: Result<Delivery, Ended>) -> Option<Settlement> {
         Err(Ended::Stopped(Stop::LeaseLost)) => return None,
         Err(Ended::Stopped(Stop::Cancelled)) => Settlement::Failed(Failure::Cancelled),
         Err(Ended::Stopped(Stop::Released(reason))) => Settlement::Failed(Failure::Released { reason }),
-        Err(Ended::Stopped(Stop::DeadlinePassed(given))) => {
+        Err(Ended::Stopped(Stop::DeadlinePassed { stage: None, given })) => {
             Settlement::Failed(Failure::attempt_too_long(given))
+        }
+        Err(Ended::Stopped(Stop::DeadlinePassed { stage: Some(stage), given })) => {
+            Settlement::Failed(Failure::DeadlinePassed { place: stage.to_string(), seconds: given.as_secs() })
         }
     })
 }

@@ -10,6 +10,8 @@ use uplift_core::{Clock, WorkerId};
 use uplift_platform::{Config, Ledger, Objects, config::WorkerConfig, ledger::WorkerState};
 use uplift_sandbox::{DockerConfig, Host, Limits};
 
+use crate::keeper;
+
 /// The clients, the settings and the worker's own state.
 pub(crate) struct Context {
     /// This process, and no other one ever.
@@ -63,8 +65,11 @@ impl Context {
     }
 
     /// How long an attempt may take.
-    pub(crate) fn attempt_limit(&self) -> Duration {
-        Duration::from_secs(self.config.attempt_seconds)
+    pub(crate) fn deadlines(&self) -> keeper::Limits {
+        keeper::Limits {
+            attempt: Duration::from_secs(self.config.attempt_seconds),
+            stages: self.config.stage_seconds.clone(),
+        }
     }
 
     /// What the worker says of itself.

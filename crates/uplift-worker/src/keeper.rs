@@ -17,7 +17,7 @@ use uplift_core::{
     event::Stage,
     lease::{FENCE_MARGIN, LEASE, RENEWAL},
 };
-use uplift_platform::{Ledger, ledger::LedgerError};
+use uplift_platform::{Ledger, config::StageSeconds, ledger::LedgerError};
 
 use crate::outcome::chain;
 
@@ -34,8 +34,13 @@ pub enum Stop {
     LeaseLost,
     /// The customer wants the request back.
     Cancelled,
-    /// The attempt took longer than this, which it was given.
-    DeadlinePassed(Duration),
+    /// A stage, or where none is named the whole attempt, took longer than it was given.
+    DeadlinePassed {
+        /// The stage.
+        stage: Option<Stage>,
+        /// What it was given.
+        given: Duration,
+    },
     /// The worker gives it back, for this reason.
     Released(String),
 }
@@ -53,16 +58,26 @@ struct Shared {
     lease: Lease,
     /// When the claim was asked for: the lease ends [`LEASE`] later, at the earliest.
     claimed_at: Instant,
-    limit: Duration,
+    limits: Limits,
     place: Mutex<Place>,
     moved: Notify,
     stop: watch::Sender<Option<Stop>>,
     ended: watch::Sender<bool>,
 }
 
+/// How long an attempt may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// As a whole.
+    pub attempt: Duration,
+    /// In each stage.
+    pub stages: StageSeconds,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
     stage: Stage,
+    since: Instant,
     progress: Option<(u64, u64)>,
 }
 
@@ -102,14 +117,14 @@ impl Keeper {
         Ok(Self { hands })
     }
 
-    /// Keeps a lease that was claimed, for as long as one attempt may take.
+    /// Keeps a lease that was claimed, for as long as an attempt may take.
     #[must_use]
-    pub fn hold(&self, lease: Lease, claimed_at: Instant, limit: Duration) -> Hold {
+    pub fn hold(&self, lease: Lease, claimed_at: Instant, limits: Limits) -> Hold {
         let hold = Hold(Arc::new(Shared {
             lease,
             claimed_at,
-            limit,
-            place: Mutex::new(Place { stage: Stage::Fetch, progress: None }),
+            limits,
+            place: Mutex::new(Place { stage: Stage::Fetch, since: claimed_at, progress: None }),
             moved: Notify::new(),
             stop: watch::Sender::new(None),
             ended: watch::Sender::new(false),
@@ -136,13 +151,13 @@ impl Hold {
 
     /// The attempt enters a stage; the ledger hears of it at once.
     pub fn enter(&self, stage: Stage) {
-        self.set(Place { stage, progress: None });
+        self.set(Place { stage, since: Instant::now(), progress: None });
         self.0.moved.notify_one();
     }
 
     /// The attempt is this far in its stage; the ledger hears of it within two seconds.
     pub fn progress(&self, done: u64, total: u64) {
-        self.set(Place { stage: self.stage(), progress: Some((done, total)) });
+        self.set(Place { progress: Some((done, total)), ..self.place() });
     }
 
     /// Makes the attempt stop. The first reason counts.
@@ -177,6 +192,17 @@ impl Hold {
         !*self.0.ended.borrow()
     }
 
+    /// Why the attempt has to stop now, where it takes too long.
+    fn overdue(&self) -> Option<Stop> {
+        let Limits { attempt, stages } = &self.0.limits;
+        let Place { stage, since, .. } = self.place();
+        let late = |since: Instant, given: Duration, stage| {
+            (since.elapsed() > given).then_some(Stop::DeadlinePassed { stage, given })
+        };
+        late(self.0.claimed_at, *attempt, None)
+            .or_else(|| stages.limit(stage).and_then(|given| late(since, given, Some(stage))))
+    }
+
     fn place(&self) -> Place {
         *self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,8 +217,8 @@ async fn keep(hold: Hold, ledger: Ledger) {
     let mut renewed_at = hold.0.claimed_at;
     let mut told = None;
     while hold.is_live() {
-        if hold.0.claimed_at.elapsed() > hold.0.limit {
-            hold.stop(Stop::DeadlinePassed(hold.0.limit));
+        if let Some(overdue) = hold.overdue() {
+            hold.stop(overdue);
         }
         let place = hold.place();
         if told == Some(place) && renewed_at.elapsed() < RENEWAL {

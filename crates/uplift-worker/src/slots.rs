@@ -75,7 +75,7 @@ pub(crate) async fn run(
         }
         if let Claim::Taken { claimed, asked_at } = claimed {
             holds.retain(Hold::is_live);
-            let hold = keeper.hold(claimed.lease, asked_at, context.attempt_limit());
+            let hold = keeper.hold(claimed.lease, asked_at, context.deadlines());
             holds.push(hold.clone());
             running.spawn(occupied(
                 context.clone(),
@@ -130,7 +130,7 @@ async fn claim(context: &Context) -> Claim {
     // The lease is counted from before the question, so that this side never believes in it for too long.
     let asked_at = Instant::now();
     // A worker that is well ends its attempt itself, and says why; the sweep ends what is still there after that.
-    let attempt = context.attempt_limit() + REMOVAL;
+    let attempt = context.deadlines().attempt + REMOVAL;
     match context.ledger.claim(context.worker, attempt).await {
         Ok(Some(claimed)) => Claim::Taken { claimed: Box::new(claimed), asked_at },
         Ok(None) => Claim::Nothing,

@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use uplift_core::{Failure, Purpose, RequestId, request::State};
-use uplift_tests::fleet::{Fleet, Options};
+use uplift_tests::{
+    fleet::{Fleet, Options},
+    proxy::{Fault, Proxy, Rule, Way},
+    services::Services,
+};
 
 use super::{Attempt, Extra, PAUSED, attempts, dump, push_pausing_pack};
 
@@ -31,5 +35,27 @@ async fn an_attempt_has_a_deadline_of_its_own() {
     let request = submit(&fleet, &dump, "shop");
     fleet.reaches(request, PAUSED).await;
     too_long(&fleet, request, "attempt", 30).await;
+    fleet.stop().await;
+}
+
+/// An index that is never built, and a result that never gets into the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_hangs_is_not_waited_for_until_the_attempts_own_deadline() {
+    let store = Proxy::tcp(Services::s3_address()).await;
+    let services = Services { s3: store.url(), ..Services::real() };
+    let worker = "stage_seconds = { restore = 40, dump = 20 }".to_owned();
+    let fleet = Fleet::with(Options { services, worker, ..Options::default() }).await;
+    push_pausing_pack(&fleet);
+    let slow = dump(&fleet, "slow", Extra { slow_index: 1, ..Extra::default() }).await;
+    let text = std::fs::read_to_string(&slow).unwrap();
+    std::fs::write(&slow, text.replace("pg_sleep(1)", "pg_sleep(300)")).unwrap();
+    let large = dump(&fleet, "large", Extra { ballast: 24, ..Extra::default() }).await;
+    let (restoring, dumping) = (submit(&fleet, &slow, "restoring"), submit(&fleet, &large, "dumping"));
+    let part = format!("{dumping}/attempts/1/result.sql?x-id=UploadPart");
+    let held = store.add(Rule::after(Way::Requests, 0, Fault::Stall).on(part));
+    too_long(&fleet, restoring, "restore", 40).await;
+    too_long(&fleet, dumping, "dump", 20).await;
+    assert!(held.happened() > 0, "the result's upload was not held");
+    held.release();
     fleet.stop().await;
 }

@@ -10,8 +10,9 @@ use std::{
 
 use tokio::{runtime::Builder, task::block_in_place};
 use uplift_core::lease::RENEWAL;
+use uplift_platform::config::StageSeconds;
 use uplift_tests::eventually;
-use uplift_worker::keeper::Keeper;
+use uplift_worker::keeper::{Keeper, Limits};
 
 use super::desk::{ATTEMPT, with_desk};
 
@@ -29,10 +30,11 @@ async fn a_lease_is_renewed_while_every_thread_of_the_worker_is_blocked() {
         let lease = desk.running(&bearer, "a").await.lease;
         let request = lease.request();
         let worker = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
+        let limits = Limits { attempt: ATTEMPT, stages: StageSeconds::default() };
         let url = desk.url.clone().into();
         let holding = worker.spawn(async move {
             let keeper = Keeper::start(&url).await.unwrap();
-            let hold = keeper.hold(lease, claimed_at, ATTEMPT);
+            let hold = keeper.hold(lease, claimed_at, limits);
             (keeper, hold)
         });
         let (_keeper, hold) = holding.await.unwrap();
