@@ -64,7 +64,12 @@ fn ticks(context: &Context) -> tokio::time::Interval {
 }
 
 async fn sweep_leases(context: &Context) -> Result<(), LedgerError> {
-    for swept in context.ledger.sweep_leases(context.attempt).await? {
+    let swept = context.ledger.sweep_leases(context.attempt).await?;
+    for (request, error) in swept.failed {
+        let error = format!("{:#}", anyhow::Error::from(error));
+        tracing::error!(request.id = %request, error, "an attempt could not be ended; the next round tries again");
+    }
+    for swept in swept.ended {
         tracing::warn!(
             request.id = %swept.request,
             attempt.epoch = %swept.epoch,

@@ -120,7 +120,9 @@ impl Desk {
     }
 
     pub(super) async fn sweep(&self) -> Vec<Swept> {
-        self.ledger.sweep_leases(ATTEMPT).await.unwrap()
+        let swept = self.ledger.sweep_leases(ATTEMPT).await.unwrap();
+        assert!(swept.failed.is_empty(), "{:?}", swept.failed);
+        swept.ended
     }
 
     /// Changes one request behind the ledger's back, such as time would.

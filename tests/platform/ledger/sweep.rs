@@ -91,6 +91,36 @@ async fn a_worker_that_died_was_not_slow() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_be_ended_holds_up_no_other() {
+    with_desk(async |desk| {
+        let bearer = desk.customer("acme").await;
+        let [broken, other] =
+            [desk.running(&bearer, "a").await.lease, desk.running(&bearer, "b").await.lease];
+        // Whatever may be wrong with a row: it cannot be moved.
+        let refuse = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN RAISE EXCEPTION 'this row is broken'; END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE OF state ON requests FOR EACH ROW
+                 WHEN (OLD.id = '{}') EXECUTE FUNCTION refuse()",
+            broken.request()
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(refuse)).execute(&desk.pool).await.unwrap();
+        desk.set(broken.request(), "lease_until = now() - interval '2 seconds'").await;
+        desk.expire(other.request()).await;
+        let swept = desk.ledger.sweep_leases(ATTEMPT).await.unwrap();
+        assert_eq!(swept.ended.iter().map(|swept| swept.request).collect::<Vec<_>>(), [other.request()]);
+        assert_eq!(swept.failed.iter().map(|(request, _)| *request).collect::<Vec<_>>(), [broken.request()]);
+        assert_eq!(desk.state(other.request()).await, StateCode::Queued);
+        let ended = "SELECT count(*) FROM attempts WHERE request_id = r.id AND ended_at IS NOT NULL";
+        assert_eq!(desk.value(broken.request(), ended).await, 0, "half of it was done");
+
+        sqlx::raw_sql("DROP TRIGGER refuse ON requests").execute(&desk.pool).await.unwrap();
+        assert_eq!(desk.sweep().await[0].request, broken.request());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_broke_on_our_side_waits_longer_each_time() {
     with_desk(async |desk| {
         let bearer = desk.customer("acme").await;
@@ -232,7 +262,8 @@ async fn several_dispatchers_handle_everything_once() {
         once(
             four_at_once(&desk.ledger, |ledger: Ledger| async move {
                 let swept = ledger.sweep_leases(ATTEMPT).await.unwrap();
-                swept.into_iter().map(|swept| swept.request).collect()
+                assert!(swept.failed.is_empty(), "{:?}", swept.failed);
+                swept.ended.into_iter().map(|swept| swept.request).collect()
             })
             .await,
         );

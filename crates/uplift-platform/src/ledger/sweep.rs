@@ -28,6 +28,15 @@ pub struct Swept {
     pub state: StateCode,
 }
 
+/// What one round over the running requests has done.
+#[derive(Debug, Default)]
+pub struct SweptLeases {
+    /// The attempts that were ended.
+    pub ended: Vec<Swept>,
+    /// The requests whose attempts could not be ended, and why.
+    pub failed: Vec<(RequestId, LedgerError)>,
+}
+
 /// A request that a worker may claim and that has no hint outstanding.
 #[derive(Clone, Debug)]
 pub struct Hintable {
@@ -52,39 +61,58 @@ pub struct ExpiredUpload {
 const BATCH: i64 = 100;
 
 impl Ledger {
-    /// Ends the attempts whose lease has run out, and those that took too long.
+    /// Ends the attempts whose lease has run out, and those that took too long. Each in a transaction of its own, so
+    /// that one which cannot be ended holds up no other.
     ///
     /// # Errors
-    /// The ledger's.
-    pub async fn sweep_leases(&self, attempt: Duration) -> Result<Vec<Swept>, LedgerError> {
-        let mut tx = self.pool.begin().await?;
-        let rows = sqlx::query(
-            // Whichever came first: an attempt whose worker had died long before its deadline was not slow.
-            "SELECT id, epoch, stage, attempt_until < lease_until AS late FROM requests
+    /// The ledger's, where it is out of reach.
+    pub async fn sweep_leases(&self, attempt: Duration) -> Result<SweptLeases, LedgerError> {
+        let overdue: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM requests
              WHERE state = 'running' AND (lease_until < now() OR attempt_until < now())
-             ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED",
+             ORDER BY lease_until LIMIT $1",
         )
         .bind(BATCH)
-        .fetch_all(&mut *tx)
+        .fetch_all(&self.pool)
         .await?;
-        let mut swept = Vec::with_capacity(rows.len());
-        for row in rows {
+        let mut swept = SweptLeases::default();
+        for request in overdue.into_iter().map(RequestId) {
+            match self.sweep_lease(request, attempt).await {
+                Ok(ended) => swept.ended.extend(ended),
+                Err(error) if error.is_unavailable() => return Err(error),
+                Err(error) => swept.failed.push((request, error)),
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Ends a request's attempt where it is still overdue, and where no other dispatcher has it in hand.
+    async fn sweep_lease(&self, request: RequestId, attempt: Duration) -> Result<Option<Swept>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let done = async {
+            let row = sqlx::query(
+                // Whichever came first: an attempt whose worker had died long before its deadline was not slow.
+                "SELECT epoch, stage, attempt_until < lease_until AS late FROM requests
+                 WHERE id = $1 AND state = 'running' AND (lease_until < now() OR attempt_until < now())
+                 FOR UPDATE SKIP LOCKED",
+            )
+            .bind(request.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some(row) = row else { return Ok(None) };
             let place = row.try_get::<Option<String>, _>("stage")?.unwrap_or_else(|| "claim".into());
             let failure = if row.try_get("late")? {
                 Failure::attempt_too_long(attempt)
             } else {
                 Failure::LeaseLost { place }
             };
-            let held = Held {
-                request: RequestId(row.try_get("id")?),
-                epoch: Epoch(row.try_get("epoch")?),
-                actor: "sweep".into(),
-            };
+            let epoch = Epoch(row.try_get("epoch")?);
+            let held = Held { request, epoch, actor: "sweep".into() };
             let state = finish(&mut tx, &held, &Settlement::Failed(failure.clone())).await?;
-            swept.push(Swept { request: held.request, epoch: held.epoch, failure, state });
+            Ok(Some(Swept { request, epoch, failure, state }))
         }
-        tx.commit().await?;
-        Ok(swept)
+        .await;
+        transition::end(tx, done).await
     }
 
     /// Marks the claimable requests that have no hint outstanding, and gives them back for sending.
