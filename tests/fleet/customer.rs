@@ -1,10 +1,12 @@
 //! What a customer does while a request waits or runs: follow it, take it back; and what nobody else may do.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use uplift_core::{Purpose, RequestId, request::StateCode};
+use uplift_core::{Clock, Purpose, RequestId, request::StateCode};
+use uplift_platform::ledger::Role;
 use uplift_tests::{
     fleet::{Fleet, Options},
     repository,
@@ -76,6 +78,36 @@ async fn every_line_came_once(fleet: &Fleet, request: RequestId, followed: &str)
     let whole: Vec<&str> = whole.lines().map(|line| line.splitn(3, ' ').nth(2).unwrap()).collect();
     assert_eq!(lines, whole);
     assert_eq!(whole.last(), Some(&"cancelled by the customer"));
+}
+
+/// A request that waits, and two that follow its log: the one whose token is revoked is told no more.
+#[tokio::test]
+async fn a_revoked_token_ends_what_it_follows() {
+    let fleet = Fleet::with(Options { workers: 0, ..Options::default() }).await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    sample.remove().await;
+    let request = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
+    let expires_at = Clock::System.now() + chrono::TimeDelta::days(1);
+    let lost = fleet.ledger.issue_token("acme", Role::Customer, "lost", expires_at, "test").await.unwrap();
+
+    let path = format!("requests/{request}/log");
+    let follow = async |token: &str| {
+        let headers = [("accept", "text/event-stream")];
+        let answer = http::send(fleet.server(), token, Method::GET, &path, &headers, "").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer
+    };
+    let revoked = follow(lost.secret.expose_secret()).await;
+    let kept = follow(fleet.token()).await;
+    fleet.ledger.revoke_token(lost.id, "test").await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), revoked.text()).await;
+    assert!(!ended.expect("the stream ends").unwrap().contains("event:"), "it was told something");
+    // The other stream has gone on, and ends when the request does.
+    fleet.must(&["cancel", &request.to_string()]);
+    let ended = tokio::time::timeout(Duration::from_secs(30), kept.text()).await;
+    assert!(ended.expect("the stream ends").unwrap().contains("event: end"));
+    fleet.stop().await;
 }
 
 async fn another_account_sees_nothing(fleet: &Fleet, request: RequestId) {

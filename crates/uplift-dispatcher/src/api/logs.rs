@@ -1,6 +1,12 @@
 //! A request's log: whole as text, or followed as server-sent events.
 
-use std::{collections::VecDeque, convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -14,7 +20,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
-use uplift_core::{AccountId, RequestId, api, event::Level};
+use uplift_core::{RequestId, api, event::Level};
 use uplift_platform::ledger::{LedgerError, LogLine};
 
 use super::{
@@ -26,6 +32,8 @@ use crate::Context;
 
 /// How long a follower waits before it asks the ledger again.
 const POLL: Duration = Duration::from_millis(500);
+/// How often a follower's token is looked at again.
+const RECHECK: Duration = Duration::from_secs(5);
 /// How often a silent stream shows that it is alive; proxies cut silent connections after a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -41,7 +49,8 @@ pub(super) struct LogQuery {
 /// The log so far as text; or, with `Accept: text/event-stream`, a stream that goes on until the request has ended.
 ///
 /// The stream's events: `line`, whose id is the line's number and whose data is a `LogLine`; and at last `end`,
-/// whose data is the `Request`. A stream that ends without `end` is to be opened again with `Last-Event-ID`.
+/// whose data is the `Request`. A stream that ends without `end` is to be opened again with `Last-Event-ID`; so ends one
+/// whose token is revoked or expires.
 #[utoipa::path(
     get, path = "/api/v1/requests/{id}/log", tag = "requests",
     params(
@@ -61,14 +70,21 @@ pub(super) async fn log(
     Query(query): Query<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let scope = caller.scope();
-    context.ledger.request(scope, id).await?;
+    context.ledger.request(caller.scope(), id).await?;
     let line = last_event(&headers)?.or(query.after).unwrap_or(0);
     if !wants_events(&headers) {
         let body = Body::from_stream(text(context, id, line));
         return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response());
     }
-    let follower = Follower { context, scope, id, line, ready: VecDeque::new(), ended: false };
+    let follower = Follower {
+        context,
+        caller,
+        checked_at: Instant::now(),
+        id,
+        line,
+        ready: VecDeque::new(),
+        ended: false,
+    };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("still here");
     // Proxies that buffer would make a live log a late one.
     let unbuffered = [("x-accel-buffering", "no")];
@@ -133,14 +149,16 @@ fn write_line(out: &mut String, line: &LogLine) {
 /// not matter which dispatcher, or how many of them, a client has followed before.
 struct Follower {
     context: Arc<Context>,
-    scope: Option<AccountId>,
+    caller: Caller,
+    checked_at: Instant,
     id: RequestId,
     line: u64,
     ready: VecDeque<Event>,
     ended: bool,
 }
 
-/// The stream ends behind the event `end`, when the dispatcher stops, or when the ledger fails.
+/// The stream ends behind the event `end`, when the dispatcher stops, when the caller may not see it any more, or when
+/// the ledger fails.
 fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
@@ -157,10 +175,15 @@ impl Follower {
             if self.ended {
                 return None;
             }
-            if let Err(error) = self.look().await {
-                let error = format!("{error:#}");
-                tracing::warn!(request.id = %self.id, error, "a log is followed no more: its client will come back");
-                return None;
+            match self.look().await {
+                Ok(true) => {}
+                // Its client comes back, and is told why.
+                Ok(false) => return None,
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(request.id = %self.id, error, "a log is followed no more: its client will come back");
+                    return None;
+                }
             }
             if self.ready.is_empty() {
                 tokio::select! {
@@ -173,10 +196,16 @@ impl Follower {
         }
     }
 
-    /// Collects what is new. The request is read before its lines: once it has ended nothing is added to them, so
+    /// Collects what is new; `false` where the caller's token is good no more. The request is read before its lines: once it has ended nothing is added to them, so
     /// that lines read afterwards are all there are.
-    async fn look(&mut self) -> anyhow::Result<()> {
-        let request = self.context.ledger.request(self.scope, self.id).await?;
+    async fn look(&mut self) -> anyhow::Result<bool> {
+        if self.checked_at.elapsed() >= RECHECK {
+            if !self.context.ledger.token_is_valid(self.caller.0.token).await? {
+                return Ok(false);
+            }
+            self.checked_at = Instant::now();
+        }
+        let request = self.context.ledger.request(self.caller.scope(), self.id).await?;
         let ended = request.state.code().is_final();
         let page = self.context.ledger.log_after(self.id, self.line).await?;
         if page.lines.is_empty() && ended {
@@ -188,7 +217,7 @@ impl Follower {
             self.ready.push_back(Event::default().event("line").id(number.to_string()).json_data(line)?);
             self.line = number;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

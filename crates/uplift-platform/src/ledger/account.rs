@@ -169,6 +169,20 @@ impl Ledger {
         .transpose()
     }
 
+    /// Whether a token still speaks for somebody: it has neither been revoked nor expired.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn token_is_valid(&self, id: TokenId) -> Result<bool, LedgerError> {
+        let valid = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM tokens WHERE id = $1 AND revoked_at IS NULL AND expires_at > now())",
+        )
+        .bind(id.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(valid)
+    }
+
     /// The account of a name.
     ///
     /// # Errors
