@@ -15,4 +15,5 @@ mod http;
 mod interventions;
 mod majors;
 mod odoo;
+mod rolling;
 mod sample;

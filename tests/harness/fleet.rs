@@ -95,7 +95,7 @@ impl Fleet {
         let real = Services::real();
         let direct = text.replace(&options.services.s3, &real.s3);
         let own = Config::parse(&direct.replace(&options.services.public_s3, &real.s3), []).unwrap();
-        let ledger = Ledger::connect(&SecretString::from(database.url())).await.unwrap();
+        let ledger = Ledger::migrate(&SecretString::from(database.url())).await.unwrap();
         let objects = Objects::new(&own.objects).unwrap();
         let docker = DockerConfig {
             socket: Some(real.docker_socket.into()),

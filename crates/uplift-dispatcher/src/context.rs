@@ -34,7 +34,7 @@ impl Context {
     pub async fn open(config: &Config, stopping: CancellationToken) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             clock: Clock::System,
-            ledger: Ledger::connect(&config.ledger.url).await.context("open the ledger")?,
+            ledger: Ledger::migrate(&config.ledger.url).await.context("open the ledger")?,
             objects: Objects::new(&config.objects).context("set up the object store")?,
             hints: Publisher::start(config.hints.clone()),
             settings: config.dispatcher.clone(),

@@ -80,7 +80,7 @@ async fn serve(config: &Path) -> Result<()> {
 async fn create_token(config: &Path, token: &NewToken) -> Result<()> {
     uplift_dispatcher::api::check_token(&token.account, &token.label).map_err(anyhow::Error::msg)?;
     let config = Config::load(config)?;
-    let ledger = Ledger::connect(&config.ledger.url).await.context("open the ledger")?;
+    let ledger = Ledger::migrate(&config.ledger.url).await.context("open the ledger")?;
     let expires_at = Clock::System.now() + chrono::TimeDelta::days(token.days.into());
     let issued = ledger
         .issue_token(&token.account, token.role, &token.label, expires_at, "uplift-dispatcher token create")

@@ -32,7 +32,9 @@ use crate::context::Context;
 /// # Errors
 /// The ledger or Docker cannot be reached at the start.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
-    let context = Arc::new(Context::connect(&config).await?);
+    // It may take until a dispatcher has brought the ledger up to date.
+    let Some(context) = shutdown.run_until_cancelled(Context::connect(&config)).await else { return Ok(()) };
+    let context = Arc::new(context?);
     let keeper = keeper::Keeper::start(&config.ledger.url).await?;
     let helpers = CancellationToken::new();
     let health = tokio::spawn(health::serve(context.clone(), helpers.clone()));

@@ -30,7 +30,7 @@ pub(super) struct Desk {
 /// Runs a test with a fresh ledger, which is removed at the end, whatever the end is.
 pub(super) async fn with_desk(test: impl AsyncFnOnce(&Desk)) {
     with_database(async |url| {
-        let ledger = Ledger::connect(&url.clone().into()).await.expect("migrate a fresh database");
+        let ledger = Ledger::migrate(&url.clone().into()).await.expect("migrate a fresh database");
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.unwrap();
         test(&Desk { ledger, pool, url }).await;
     })

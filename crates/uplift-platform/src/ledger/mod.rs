@@ -11,16 +11,14 @@ mod log;
 mod metrics;
 mod pack;
 mod request;
+mod schema;
 mod settle;
 mod submission;
 mod sweep;
 mod transition;
 mod worker;
 
-use std::time::Duration;
-
-use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use thiserror::Error;
 
 pub use account::{Bearer, IssuedToken, Role};
@@ -87,20 +85,6 @@ impl LedgerError {
 }
 
 impl Ledger {
-    /// Connects and brings the schema up to date; several processes may do so at once.
-    ///
-    /// # Errors
-    /// The ledger is out of reach, or its schema is newer than this program.
-    pub async fn connect(url: &SecretString) -> Result<Self, LedgerError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(16)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect(url.expose_secret())
-            .await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool })
-    }
-
     /// Whether the ledger answers.
     ///
     /// # Errors
