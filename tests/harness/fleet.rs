@@ -57,6 +57,8 @@ pub struct Options {
     pub worker: String,
     /// Lines for the section `[objects]`.
     pub objects: String,
+    /// Lines for the section `[dispatcher]`.
+    pub dispatcher: String,
     /// How often a worker looks at the ledger when no hint comes, in seconds.
     pub poll_seconds: u64,
 }
@@ -68,6 +70,7 @@ impl Default for Options {
             workers: 2,
             worker: String::new(),
             objects: String::new(),
+            dispatcher: String::new(),
             poll_seconds: 5,
         }
     }
@@ -301,6 +304,7 @@ prefix = "{name}/"
 {objects}
 [dispatcher]
 sweep_seconds = 1
+{dispatcher}
 [worker]
 listen = "127.0.0.1:0"
 docker_socket = "{docker_socket}"
@@ -319,6 +323,7 @@ disk_bytes = 4_294_967_296
         poll_seconds = options.poll_seconds,
         worker = options.worker,
         objects = options.objects,
+        dispatcher = options.dispatcher,
     )
 }
 

@@ -5,6 +5,7 @@
 
 pub mod api;
 mod context;
+mod orphans;
 mod sweep;
 
 use std::time::Duration;

@@ -13,19 +13,20 @@ use uplift_platform::{
     objects::{ObjectsError, UploadId},
 };
 
-use crate::Context;
+use crate::{Context, orphans};
 
 /// A worker that was not seen for this long leaves the list.
 const FORGET_WORKERS: Duration = Duration::from_secs(600);
 
 /// Starts sweeping. The tasks end when the context says so.
 ///
-/// There are two, so that an object store that is slow or down delays no request.
+/// There are several, so that an object store that is slow or down delays no request.
 pub(crate) fn start(context: &Arc<Context>) -> TaskTracker {
     let tasks = TaskTracker::new();
     tasks.spawn(watch_requests(Arc::clone(context)));
     // Whatever tidying up is at can be broken off: the next round, or another dispatcher, does it again.
     tasks.spawn(context.stopping.clone().run_until_cancelled_owned(tidy_up(Arc::clone(context))));
+    tasks.spawn(context.stopping.clone().run_until_cancelled_owned(orphans::watch(Arc::clone(context))));
     tasks.close();
     tasks
 }
@@ -159,15 +160,15 @@ async fn remove_dead_objects(context: &Context) -> Result<(), Leftover> {
     Ok(())
 }
 
-async fn abort(context: &Context, expired: &ExpiredUpload) -> Result<(), Leftover> {
+pub(crate) async fn abort(context: &Context, expired: &ExpiredUpload) -> Result<(), Leftover> {
     context.objects.abort_upload(&expired.key, &UploadId(expired.upload.clone())).await?;
     context.ledger.upload_ended(&expired.key, &expired.upload).await?;
-    tracing::info!(key = expired.key, "the upload of an attempt that has ended was aborted");
+    tracing::info!(key = expired.key, "an upload that nobody will complete was aborted");
     Ok(())
 }
 
 /// Lets the others have their turn after one that the store refuses; not while the store or the ledger is down.
-fn passable(removed: Result<(), Leftover>, key: &str) -> Result<(), Leftover> {
+pub(crate) fn passable(removed: Result<(), Leftover>, key: &str) -> Result<(), Leftover> {
     match removed {
         Err(Leftover::Objects(error)) if !matches!(error, ObjectsError::Unavailable { .. }) => {
             tracing::warn!(key, error = %error, "an upload could not be removed; the next round tries again");
@@ -179,7 +180,7 @@ fn passable(removed: Result<(), Leftover>, key: &str) -> Result<(), Leftover> {
 
 /// Why something was not removed.
 #[derive(Debug, thiserror::Error)]
-enum Leftover {
+pub(crate) enum Leftover {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -187,7 +188,7 @@ enum Leftover {
 }
 
 /// The one log of a step that failed.
-fn handled<E: Into<anyhow::Error>>(step: &str, result: Result<(), E>) {
+pub(crate) fn handled<E: Into<anyhow::Error>>(step: &str, result: Result<(), E>) {
     if let Err(error) = result {
         tracing::warn!(
             step,

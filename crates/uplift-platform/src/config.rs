@@ -60,6 +60,9 @@ pub struct DispatcherConfig {
     pub sweep_seconds: u64,
     /// Hours after which a request whose upload never came is cancelled.
     pub upload_hours: u64,
+    /// Seconds after which an upload that stands on no record is aborted: its process died before it could write it
+    /// down. Far more than recording takes.
+    pub orphan_seconds: u64,
     /// Minutes for which a link to an object is valid.
     pub link_minutes: u64,
     /// The largest dump that is taken, in bytes.
@@ -135,6 +138,7 @@ impl Default for DispatcherConfig {
             listen: ([127, 0, 0, 1], 8080).into(),
             sweep_seconds: 2,
             upload_hours: 24,
+            orphan_seconds: 3600,
             link_minutes: 60,
             max_dump_bytes: 1 << 40,
         }

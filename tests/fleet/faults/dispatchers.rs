@@ -89,7 +89,7 @@ async fn hand_in(fleet: &Fleet, [here, there]: [&str; 2], dump: &Path, name: &st
 }
 
 /// Submitted under the database's name as its key.
-async fn submit(fleet: &Fleet, server: &str, dump: &Path, name: &str) -> RequestId {
+pub(super) async fn submit(fleet: &Fleet, server: &str, dump: &Path, name: &str) -> RequestId {
     let wish = json!({
         "database": name, "purpose": "test", "target": "3.0", "file_name": "shop.sql",
         "bytes": std::fs::metadata(dump).unwrap().len(),

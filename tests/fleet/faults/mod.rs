@@ -8,6 +8,7 @@ mod dispatcher;
 mod dispatchers;
 mod drain;
 mod ledger;
+mod orphans;
 mod store;
 mod worker;
 

@@ -205,6 +205,30 @@ impl Ledger {
             .collect()
     }
 
+    /// Which of these uploads stand on no record: not as an attempt's, and not as a customer's.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn unrecorded_uploads(
+        &self,
+        uploads: Vec<ExpiredUpload>,
+    ) -> Result<Vec<ExpiredUpload>, LedgerError> {
+        let (keys, ids): (Vec<String>, Vec<String>) =
+            uploads.into_iter().map(|upload| (upload.key, upload.upload)).unzip();
+        let rows = sqlx::query(
+            "SELECT found.key, found.id FROM unnest($1::text[], $2::text[]) AS found (key, id)
+             WHERE NOT EXISTS (SELECT FROM uploads u WHERE u.key = found.key AND u.upload_id = found.id)
+               AND NOT EXISTS (SELECT FROM requests r WHERE r.upload_id = found.id)",
+        )
+        .bind(keys)
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(ExpiredUpload { key: row.try_get("key")?, upload: row.try_get("id")? }))
+            .collect()
+    }
+
     /// Attempts that have ended without a delivery, and whose objects may still be there.
     ///
     /// # Errors

@@ -91,6 +91,7 @@ where
     let key = key.to_owned();
     match (status, code.as_str()) {
         (_, "NoSuchKey" | "NoSuchUpload" | "NotFound") => ObjectsError::NotFound { key },
+        (Some(501), _) => ObjectsError::Invalid { doing, key, reason },
         (_, "NoSuchBucket") => ObjectsError::Denied { doing, key, reason },
         (Some(404), _) => ObjectsError::NotFound { key },
         (Some(412 | 416), _) => ObjectsError::Changed { key, difference: reason },

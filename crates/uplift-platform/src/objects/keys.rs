@@ -1,6 +1,7 @@
 //! Finding and removing objects and unfinished uploads under a prefix.
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use chrono::{DateTime, Utc};
 
 use super::{Objects, ObjectsError, Result, UploadId, error::classify, patience::patiently};
 
@@ -20,6 +21,8 @@ pub struct PendingUpload {
     pub key: String,
     /// Its id.
     pub upload: UploadId,
+    /// When it was begun, by the store's clock; `None` where the store does not tell.
+    pub begun_at: Option<DateTime<Utc>>,
 }
 
 impl Objects {
@@ -90,8 +93,8 @@ impl Objects {
     /// All unfinished multipart uploads whose key starts with `prefix`.
     ///
     /// # Errors
-    /// [`ObjectsError::Unavailable`] once the retries are used up, also where the server cannot list them (the one
-    /// embedded in `uplift standalone` cannot).
+    /// [`ObjectsError::Unavailable`] once the retries are used up; [`ObjectsError::Invalid`] where the server cannot
+    /// list them (the one embedded in `uplift standalone` cannot).
     pub async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
         let mut found = Vec::new();
         let mut after: (Option<String>, Option<String>) = (None, None);
@@ -105,7 +108,8 @@ impl Objects {
             .await?;
             found.extend(page.uploads().iter().filter_map(|upload| {
                 let id = UploadId(upload.upload_id()?.to_owned());
-                Some(PendingUpload { key: self.short(upload.key()?), upload: id })
+                let begun_at = upload.initiated().and_then(|at| DateTime::from_timestamp(at.secs(), 0));
+                Some(PendingUpload { key: self.short(upload.key()?), upload: id, begun_at })
             }));
             if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
                 return Ok(found);
