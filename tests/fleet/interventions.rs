@@ -37,6 +37,8 @@ async fn a_failed_upgrade_waits_for_a_person() {
     a_step_takes_too_long(&deadline);
     a_script_ends_its_transaction(&commit);
 
+    no_row_is_in_a_platform_log(&fleet, &check);
+
     another_database_under_the_same_name(&fleet, &other).await;
     a_retry_queues_again(&fleet, &script).await;
     fleet.stop().await;
@@ -66,6 +68,18 @@ fn a_check_finds_rows(handed_in: &HandedIn) {
     let detail = failure["detail"].as_str().unwrap();
     assert_eq!(detail.lines().count(), 6, "five rows, and a sign that there are more: {detail}");
     assert!(detail.starts_with("code=") && detail.ends_with('…'), "{detail}");
+}
+
+/// The rows that a check found are in the failure, and in no log of ours.
+fn no_row_is_in_a_platform_log(fleet: &Fleet, check: &HandedIn) {
+    let detail = check.failure()["detail"].as_str().unwrap();
+    for process in fleet.workers.iter().chain([&fleet.dispatcher]) {
+        let log = process.log();
+        assert!(!log.is_empty());
+        for row in detail.lines().filter(|row| row.starts_with("code=")) {
+            assert!(!log.contains(row), "a platform log holds {row}");
+        }
+    }
 }
 
 fn the_books_differ(handed_in: &HandedIn) {

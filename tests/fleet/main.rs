@@ -8,6 +8,7 @@ mod platform;
 mod bad_input;
 mod comparison;
 mod customer;
+mod discretion;
 mod dumps;
 mod exporter;
 mod faults;

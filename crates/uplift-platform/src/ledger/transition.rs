@@ -100,7 +100,9 @@ fn outcome(state: &State) -> Result<Option<Value>, LedgerError> {
 /// The state that a code and an outcome make.
 pub(super) fn state(code: StateCode, outcome: Option<Value>) -> Result<State, LedgerError> {
     let outcome = outcome.unwrap_or(Value::Null);
-    let unreadable = |error: serde_json::Error| LedgerError::Unreadable(format!("an outcome ({error})"));
+    // Not the error itself, which may quote what it met: a failure can hold a customer's rows.
+    let unreadable =
+        |_: serde_json::Error| LedgerError::Unreadable(format!("an unknown outcome of `{code}`"));
     Ok(match code {
         StateCode::AwaitingUpload => State::AwaitingUpload,
         StateCode::Queued => State::Queued,
