@@ -15,6 +15,7 @@ mod faults;
 mod http;
 mod interventions;
 mod majors;
+mod memory;
 mod odoo;
 mod rolling;
 mod sample;

@@ -12,7 +12,7 @@ use uplift_tests::{
 
 use super::{MIB, config, noise, objects, read_all, sha256};
 
-const PART: usize = 16 * MIB;
+const PART: usize = 5 * MIB;
 
 #[tokio::test]
 async fn what_is_written_is_read_back_at_every_size_around_a_part() {
@@ -103,7 +103,7 @@ async fn a_writer_whose_upload_another_process_aborted_says_so() {
 async fn a_part_damaged_on_its_way_is_sent_again() {
     // Far enough for the requests' headers to have passed, so that it is the body that is hit.
     let proxy = Proxy::tcp(Services::s3_address()).await;
-    let rule = proxy.add(Rule::after(Way::Requests, 5 * MIB as u64, Fault::Flip));
+    let rule = proxy.add(Rule::after(Way::Requests, 2 * MIB as u64, Fault::Flip));
     let objects = Objects::new(&config(Some(&proxy))).unwrap();
     let bytes = noise(PART + MIB);
     let mut writer = objects.writer("damaged", Some(bytes.len() as u64)).await.unwrap();

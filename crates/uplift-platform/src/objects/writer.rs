@@ -34,9 +34,9 @@ pub struct Written {
 
 /// Writes an object as a multipart upload. At most three parts are in memory: one filling, two on their way.
 ///
-/// With the expected size known, a part is `max(16 MiB, size / 9000)`, and the object may become a tenth larger than
-/// expected. Without it, parts start at 16 MiB and grow by that after each thousand, so an object may have up to
-/// 859 GiB, and a part up to 160 MiB.
+/// With the expected size known, a part is `max(5 MiB, size / 9000)`, and the object may become a tenth larger than
+/// expected. Without it, parts start at 5 MiB and are twice as large after each thousand, so that an object may be as
+/// large as S3 takes it, nearly.
 ///
 /// A writer that is neither finished nor aborted aborts its upload in the background when dropped. That is a belt: a
 /// process that dies cannot do so, hence [`Writer::upload_id`].
@@ -49,6 +49,8 @@ pub struct Writer {
     /// The size of the part that is filling.
     part_bytes: usize,
     filling: BytesMut,
+    /// The memory of parts that were sent. Given back and asked for again, it would not be one piece any more.
+    spare: Vec<Bytes>,
     next_number: u32,
     sending: JoinSet<Result<Sent>>,
     sending_bytes: usize,
@@ -61,7 +63,7 @@ pub struct Writer {
 #[derive(Debug)]
 struct Sent {
     part: CompletedPart,
-    bytes: usize,
+    bytes: Bytes,
 }
 
 impl Writer {
@@ -81,6 +83,7 @@ impl Writer {
             sizes,
             part_bytes: sizes.size(1, key)?,
             filling: BytesMut::new(),
+            spare: Vec::new(),
             next_number: 1,
             sending: JoinSet::new(),
             sending_bytes: 0,
@@ -120,7 +123,7 @@ impl Writer {
         self.bytes += bytes.len() as u64;
         while bytes.has_remaining() {
             if self.filling.capacity() == 0 {
-                self.filling.reserve(self.part_bytes);
+                self.filling = self.empty_part();
             }
             let fits = bytes.len().min(self.part_bytes - self.filling.len());
             self.filling.extend_from_slice(&bytes.split_to(fits));
@@ -216,9 +219,23 @@ impl Writer {
             key: self.key.clone(),
             reason: err.to_string(),
         })??;
-        self.sending_bytes -= sent.bytes;
+        self.sending_bytes -= sent.bytes.len();
         self.sent.push(sent.part);
+        self.spare.push(sent.bytes);
         Ok(())
+    }
+
+    /// Memory for one part: that of an earlier one, where nobody holds it any more.
+    fn empty_part(&mut self) -> BytesMut {
+        while let Some(spare) = self.spare.pop() {
+            if let Ok(mut part) = spare.try_into_mut()
+                && part.capacity() >= self.part_bytes
+            {
+                part.clear();
+                return part;
+            }
+        }
+        BytesMut::with_capacity(self.part_bytes)
     }
 }
 
@@ -258,5 +275,5 @@ async fn send(objects: &Objects, key: &str, upload: &UploadId, number: u32, byte
         .part_number(number)
         .set_e_tag(answer.e_tag().map(ToOwned::to_owned))
         .set_checksum_crc32_c(answer.checksum_crc32_c().map(ToOwned::to_owned));
-    Ok(Sent { part: part.build(), bytes: bytes.len() })
+    Ok(Sent { part: part.build(), bytes })
 }
