@@ -181,7 +181,7 @@ SELECT
         ELSE 'Contact ' || i
     END,
     CASE WHEN i % 10 <> 9 THEN 'Street ' || i * 7 % 400 || CASE i % 4 WHEN 0 THEN E'\nBack yard' ELSE '' END END,
-    CASE WHEN i % 10 <> 9 THEN lpad((i * 7919 % 99999)::text, 5, '0') END,
+    CASE WHEN i % 10 <> 9 THEN lpad((i * 7919::bigint % 99999)::text, 5, '0') END,
     CASE i % 10 WHEN 9 THEN NULL WHEN 8 THEN '' ELSE (ARRAY['Köln', 'Łódź', 'Αθήνα', 'Москва'])[1 + i % 4] END,
     CASE WHEN i % 10 <> 9 THEN (ARRAY['DE', 'PL', 'GR', 'RU'])[1 + i % 4] END,
     CASE i % 6 WHEN 5 THEN NULL ELSE 'contact' || i || '@example.com' END,
