@@ -26,6 +26,7 @@ use crate::{
     process::{Process, binary},
     repository,
     services::{Services, variable},
+    wreck::Wreck,
 };
 
 /// Long enough for a start on a busy machine.
@@ -45,6 +46,8 @@ pub struct Fleet {
     token: String,
     ops_token: String,
     started: usize,
+    /// Dropped behind the processes.
+    _wreck: Wreck,
     /// Dropped last: the processes' logs are in it.
     pub directory: TempDir,
 }
@@ -114,6 +117,7 @@ impl Fleet {
             ledger,
             objects,
             host,
+            _wreck: Wreck { fleet: name.clone(), ledger: database.name.clone() },
             database,
             dispatcher,
             workers: Vec::new(),

@@ -16,6 +16,7 @@ pub mod process;
 pub mod proxy;
 pub mod request;
 pub mod services;
+mod wreck;
 
 use std::{
     path::{Path, PathBuf},
