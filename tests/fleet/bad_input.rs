@@ -63,6 +63,7 @@ async fn bad_input_is_rejected_with_what_to_do() {
     cases.extend(cut(&good));
     cases.extend(code(&good));
     cases.extend(bombs(&good));
+    cases.extend(zips(&good));
     cases.extend(foreign(&fleet, &good).await);
 
     let mut requests = JoinSet::new();
@@ -145,9 +146,15 @@ fn not_dumps(good: &str) -> Vec<Case> {
         Case::new("noise", noise.take(200_000).collect::<Vec<_>>(), no_dump),
         Case::new("gzipped-letter", dumps::gzip(b"Dear all,\n"), no_dump),
         Case::new("gzipped-nothing", dumps::gzip(b""), "The gzip file is empty inside"),
-        Case::new("custom-format", file("tryton60.dump"), "custom format, which is not taken yet")
-            .and("`pg_dump --format=plain`"),
-        Case::new("zip", file("odoo17-demo.zip"), "zip file, which is not taken yet").and("`dump.sql`"),
+        Case::new("tar-format", tar_format(good), "pg_dump's tar format").and("`pg_dump --format=custom`"),
+        Case::new("tar", tar(), "This is a tar archive").and("Upload the dump that is in it"),
+        Case::new("gzipped-tar", dumps::gzip(&tar()), "This is a tar archive"),
+        Case::new(
+            "gzipped-custom-format",
+            dumps::gzip(&file("tryton60.dump")),
+            "custom file that is packed once more",
+        ),
+        Case::new("bzip2", "BZh91AY&SY", "This is packed with bzip2"),
         Case::new(
             "cluster",
             format!("--\n-- PostgreSQL database cluster dump\n--\n{good}"),
@@ -164,6 +171,7 @@ fn cut(good: &str) -> Vec<Case> {
     damaged[checksum] ^= 1;
     // Larger than what is looked at first, so that the cut is found in the midst of restoring.
     let odoo = std::fs::read(data("odoo17-demo.sql.gz")).unwrap();
+    let custom = std::fs::read(data("tryton60.dump")).unwrap();
     let without_end = good.strip_suffix(&good[good.find(CLOSING).unwrap()..]).unwrap();
     let statement = good.find("ALTER TABLE ONLY").unwrap();
     let row = good.find("FROM stdin;\n").unwrap() + 20;
@@ -171,6 +179,13 @@ fn cut(good: &str) -> Vec<Case> {
         Case::new("gzip-cut", &packed[..packed.len() / 2], "the gzip file is truncated"),
         Case::new("gzip-cut-late", &odoo[..1_900_000], "the gzip file is truncated"),
         Case::new("gzip-damaged", damaged, "the gzip file is damaged").and("`gzip -t`"),
+        Case::new(
+            "custom-cut",
+            &custom[..custom.len() / 2],
+            "cannot be read to its end: could not read from input file",
+        )
+        .and("dump again, and upload the whole file"),
+        Case::new("custom-cut-in-its-head", &custom[..60], "The dump is truncated"),
         Case::new("no-closing-line", without_end, truncated).and("it does not end with the line"),
         Case::new("cut-statement", &good[..statement + 12], truncated).and("in the middle of"),
         Case::new("cut-rows", &good[..row], truncated).and("in the middle of"),
@@ -231,6 +246,50 @@ fn bombs(good: &str) -> Vec<Case> {
         Case::new("bomb-of-rows", rows, &too_large),
         Case::new("bomb-of-one-string", filled("SELECT '", "boom "), &too_large),
     ]
+}
+
+/// Zips that are not what a backup is, made by Python's library as Odoo makes them, or spoiled afterwards.
+fn zips(good: &str) -> Vec<Case> {
+    let zip = |entries: &str| dumps::zip(good, entries);
+    let mut lying = zip("z.writestr('filestore/ab/abc', b'abc' * 100)");
+    let entry = lying.windows(16).rposition(|bytes| bytes == b"filestore/ab/abc").unwrap();
+    let length = lying[..entry].windows(16).rposition(|bytes| bytes == b"filestore/ab/abc").unwrap() - 8;
+    lying[length] ^= 1;
+    let whole = zip("");
+    let bomb = zip("z.writestr('filestore/ab/abc', b'0' * (64 << 20))");
+    vec![
+        Case::new("zip-without-dump", dumps::zip_of("z.writestr('a', 'b')"), "The zip holds no `dump.sql`"),
+        Case::new("zip-with-a-way-out", zip("z.writestr('../../evil', 'x')"), "not taken: `../../evil`"),
+        Case::new("zip-with-a-link", zip(LINK), "a symbolic link, `filestore/ab/link`"),
+        Case::new(
+            "zip-that-lies",
+            lying,
+            "the length of the entry `filestore/ab/abc` is not what the zip says",
+        ),
+        Case::new("zip-cut", &whole[..whole.len() - 30], "The zip is truncated"),
+        Case::new("zip-bomb", bomb, "more than 33554432 bytes when unpacked"),
+        Case::new(
+            "zip-of-a-letter",
+            dumps::zip_of("z.writestr('dump.sql', 'Dear all')"),
+            "not a dump that pg_dump wrote",
+        ),
+        Case::new("empty-zip", dumps::zip_of("pass"), "This is an empty zip"),
+    ]
+}
+
+const LINK: &str = "i = zipfile.ZipInfo('filestore/ab/link')
+i.external_attr = 0o120777 << 16
+z.writestr(i, '/etc/passwd')";
+
+/// A dump of `pg_dump --format=tar` begins with its table of contents.
+fn tar_format(good: &str) -> Vec<u8> {
+    [b"toc.dat".as_slice(), &[0; 505], good.as_bytes()].concat()
+}
+
+fn tar() -> Vec<u8> {
+    let output = std::process::Command::new("tar").args(["-c", "-C", "/etc", "hostname"]).output().unwrap();
+    assert!(output.status.success());
+    output.stdout
 }
 
 async fn foreign(fleet: &Fleet, good: &str) -> Vec<Case> {

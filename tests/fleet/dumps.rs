@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -33,6 +34,25 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A zip whose entries some lines of Python add to `z`, a `ZipFile`.
+pub(crate) fn zip_of(entries: &str) -> Vec<u8> {
+    let program = format!(
+        "import io, sys, zipfile\nf = io.BytesIO()\nwith zipfile.ZipFile(f, 'w', zipfile.ZIP_DEFLATED) as z:\n    {}\n\
+         sys.stdout.buffer.write(f.getvalue())",
+        entries.replace('\n', "\n    ")
+    );
+    let output = Command::new("python3").args(["-c", &program]).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// The same, with a dump as its first entry.
+pub(crate) fn zip(dump: &str, entries: &str) -> Vec<u8> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), dump).unwrap();
+    zip_of(&format!("z.write('{}', 'dump.sql')\n{entries}", file.path().display()))
 }
 
 pub(crate) fn gunzip(file: &Path) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod discretion;
 mod dumps;
 mod exporter;
 mod faults;
+mod formats;
 mod http;
 mod interventions;
 mod majors;

@@ -1,4 +1,4 @@
-//! The Odoo dump as pg_dump 13, 15 and 17 write it, of a database that psql has restored: what the reader makes of
+//! The Odoo dump as pg_dump 13, 15 and 17 write it, plain and in custom format, of a database that psql has restored: what the reader makes of
 //! it is that very database again.
 
 use std::{
@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use serde_json::json;
 use uplift_core::Purpose;
 use uplift_tests::{
     data,
@@ -43,25 +44,34 @@ async fn a_dump_of_each_major_is_restored_as_psql_restores_it() {
         server.restore("source", &data("odoo17-demo.sql.gz"));
         let plain = fleet.file(&format!("odoo{major}.sql"));
         server.dump("source", &plain);
-        assert!(Command::new("gzip").arg("--keep").arg(&plain).status().unwrap().success());
-        let dump = plain.with_extension("sql.gz");
-
-        let database = format!("odoo{major}");
-        let request = fleet.submit(Purpose::Test, &dump, "17.1", &database);
-        fleet.delivered(request).await;
-        let downloads = fleet.download(request);
-        assert_eq!(report(&downloads)["postgres_major"], major);
-
-        server.create("result");
-        server.restore("result", &downloads.join(format!("{database}-17.1.sql.gz")));
-        let upgraded = fleet.file(&format!("result{major}.sql"));
-        server.dump("result", &upgraded);
-        let (source, result) = (lines(&plain), lines(&upgraded));
+        let source = lines(&plain);
         assert!(source.len() > 30_000, "there was next to nothing to compare");
-        if let Some((left, right)) = source.iter().zip(&result).find(|(left, right)| left != right) {
-            panic!("pg_dump {major}: `{left}` became `{right}`");
+        assert!(Command::new("gzip").arg(&plain).status().unwrap().success());
+        let archive = fleet.file(&format!("odoo{major}.dump"));
+        server.dump_custom("source", &archive);
+
+        for dump in [plain.with_extension("sql.gz"), archive] {
+            let database = dump.file_stem().unwrap().to_str().unwrap().replace(".sql", "");
+            let request = fleet.submit(Purpose::Test, &dump, "17.1", &database);
+            fleet.delivered(request).await;
+            let downloads = fleet.download(request);
+            let report = report(&downloads);
+            assert_eq!((&report["postgres_major"], &report["restores_from"]), (&json!(major), &json!(major)));
+
+            server.create("result");
+            if report["formats"]["result"] == "custom" {
+                server.restore_custom("result", &downloads.join(format!("{database}-17.1.dump")));
+            } else {
+                server.restore("result", &downloads.join(format!("{database}-17.1.sql.gz")));
+            }
+            let upgraded = fleet.file("result.sql");
+            server.dump("result", &upgraded);
+            let result = lines(&upgraded);
+            if let Some((left, right)) = source.iter().zip(&result).find(|(left, right)| left != right) {
+                panic!("{}: `{left}` became `{right}`", dump.display());
+            }
+            assert_eq!(source.len(), result.len());
         }
-        assert_eq!(source.len(), result.len());
     }
     fleet.stop().await;
 }

@@ -129,7 +129,7 @@ fn has(list: &Value, name: &str) -> bool {
 }
 
 /// The pack that ships with the hop that is kept beside the tests.
-fn test_pack(fleet: &Fleet) -> PathBuf {
+pub(crate) fn test_pack(fleet: &Fleet) -> PathBuf {
     let folder = fleet.file("odoo-test");
     for (from, to) in
         [("deploy/packs/odoo", folder.clone()), ("tests/packs/odoo-test/17.0-17.1", folder.join("17.0-17.1"))]
@@ -149,7 +149,7 @@ fn test_pack(fleet: &Fleet) -> PathBuf {
 }
 
 /// The SQL steps of the hop, in the pack's order.
-fn steps(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn steps(folder: &Path) -> Vec<PathBuf> {
     let hops = pack(folder).path(&"17.0".parse().unwrap(), &"17.1".parse().unwrap()).unwrap();
     let steps = hops.iter().flat_map(|hop| &hop.steps);
     steps

@@ -64,6 +64,19 @@ impl Major {
         run(command.stdout(File::create(to).unwrap()));
     }
 
+    /// Dumps a database in custom format.
+    pub fn dump_custom(&self, name: &str, to: &Path) {
+        let mut command = self.exec(&["pg_dump", "--format=custom", "-U", "bootstrap", "-d", name]);
+        run(command.stdout(File::create(to).unwrap()));
+    }
+
+    /// Restores such a dump with this major's pg_restore.
+    pub fn restore_custom(&self, name: &str, dump: &Path) {
+        let mut command =
+            self.exec(&["pg_restore", "--exit-on-error", "--no-owner", "-U", "bootstrap", "-d", name]);
+        run(command.stdin(File::open(dump).unwrap()));
+    }
+
     fn psql(&self, database: &str) -> Command {
         self.exec(&["psql", "-X", "-q", "-U", "bootstrap", "-d", database])
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{event::Level, failure::Failure, purpose::Purpose, request::StateCode};
+use crate::{event::Level, failure::Failure, format::Format, purpose::Purpose, request::StateCode};
 
 /// `POST /api/v1/requests`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct NewRequest {
     pub file_name: String,
     /// The dump's length in bytes.
     pub bytes: u64,
+    /// What the result is to be packed as; as the dump, where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_format: Option<Format>,
 }
 
 /// The answer to a new request: where the parts of the dump go.

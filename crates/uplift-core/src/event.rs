@@ -3,8 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::{failure::Failure, pack::Compare, plan::Compression, version::Version};
+use crate::{failure::Failure, format::Format, pack::Compare, version::Version};
 
 /// Exit codes of the engine. They repeat what the last event says, so that one checks the other.
 pub mod exit {
@@ -178,8 +179,8 @@ impl FromStr for Stage {
 /// See [`Event::Sniffed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sniffed {
-    /// How the dump is packed.
-    pub compression: Compression,
+    /// What the dump is.
+    pub format: Format,
     /// The major of the server that was dumped, where the dump says so.
     pub server_major: Option<u16>,
     /// The major of the `pg_dump` that wrote it, where the dump says so.
@@ -199,6 +200,27 @@ pub struct Restored {
     pub database_bytes: u64,
     /// What was left out, by kind.
     pub left_out: Vec<LeftOut>,
+    /// What lay beside the dump in a zip.
+    pub files: Option<Files>,
+}
+
+/// The files of a zip, its dump and its manifest aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    /// How many.
+    pub count: u64,
+    /// How long they are when unpacked, together, in bytes.
+    pub bytes: u64,
+    /// sha256 over name, length and CRC-32 of each, in the zip's order: what is equal here is equal there.
+    pub sha256: String,
+}
+
+impl Files {
+    /// No files at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { count: 0, bytes: 0, sha256: format!("{:x}", Sha256::digest([])) }
+    }
 }
 
 /// A kind of statement that restore leaves out, and how often it stood in the dump.

@@ -6,6 +6,7 @@ pub mod api;
 pub mod clock;
 pub mod event;
 pub mod failure;
+pub mod format;
 pub mod id;
 pub mod key;
 pub mod lease;
@@ -19,6 +20,7 @@ pub mod version;
 
 pub use clock::Clock;
 pub use failure::Failure;
+pub use format::Format;
 pub use id::{AccountId, DatabaseId, Epoch, PackDigest, RequestId, TokenId, WorkerId};
 pub use lease::Lease;
 pub use pack::Pack;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack::{Probes, ReconcileQuery};
+use crate::{
+    event::Files,
+    format::Format,
+    pack::{Probes, ReconcileQuery},
+};
 
 /// One run of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,33 +27,13 @@ pub enum Plan {
 impl Plan {
     /// How many bytes follow the plan on stdin.
     #[must_use]
-    pub const fn input_bytes(&self) -> u64 {
+    pub fn input_bytes(&self) -> u64 {
         match self {
             Self::Sniff(sniff) => sniff.head_bytes,
             Self::Restore(restore) => restore.input.bytes,
+            Self::Dump(dump) => dump.backup.map_or(0, |input| input.bytes),
             Self::Prove(prove) => prove.input.bytes,
-            Self::Apply(_) | Self::Dump(_) => 0,
-        }
-    }
-}
-
-/// How a plain dump is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// gzip, of one member or of many.
-    Gzip,
-}
-
-impl Compression {
-    /// What a file of this compression is called behind its stem.
-    #[must_use]
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Self::None => "sql",
-            Self::Gzip => "sql.gz",
+            Self::Apply(_) => 0,
         }
     }
 }
@@ -59,8 +43,8 @@ impl Compression {
 pub struct Input {
     /// Their exact length. Fewer is an infrastructure failure: an attach that breaks looks like a clean end.
     pub bytes: u64,
-    /// How they are packed.
-    pub compression: Compression,
+    /// What they are.
+    pub format: Format,
 }
 
 /// See [`Plan::Sniff`].
@@ -131,8 +115,12 @@ pub enum Action {
 /// See [`Plan::Dump`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dump {
-    /// How to pack the result.
-    pub compression: Compression,
+    /// What the result is to be.
+    pub format: Format,
+    /// The zip that came in, again, whose other entries go into the zip that goes out.
+    pub backup: Option<Input>,
+    /// Asks for what goes into a zip's `manifest.json`: rows of a key and a JSON value.
+    pub manifest: Option<String>,
     /// The major of the server that the dump came from, where known: the result can be restored there again.
     pub source_major: Option<u16>,
     /// Run before dumping, each in a transaction of its own; empty for production.
@@ -146,6 +134,8 @@ pub struct Dump {
 pub struct Prove {
     /// The result, as it lies in the object store.
     pub input: Input,
+    /// The files beside the dump in a zip, as they were when it came in.
+    pub files: Option<Files>,
     /// More than this many bytes after decompression are refused.
     pub max_expanded_bytes: u64,
 }

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Finding, Health, Invariant, LeftOut, Module, Stage, Table},
+    event::{Files, Finding, Health, Invariant, LeftOut, Module, Stage, Table},
+    format::Format,
     id::{Epoch, PackDigest, RequestId},
     purpose::Purpose,
     version::Version,
@@ -39,8 +40,14 @@ pub struct Report {
     pub result_sha256: String,
     /// Its length in bytes, and the result's.
     pub sizes: Sizes,
+    /// What the dump that came in was packed as, and the one that goes out.
+    pub formats: Formats,
     /// The major of the Postgres that it ran on.
     pub postgres_major: u16,
+    /// The oldest major of Postgres that the result restores on.
+    pub restores_from: u16,
+    /// What lay beside the dump in a zip, and lies beside the result, byte for byte.
+    pub files: Option<Files>,
     /// When the attempt began, and how long each stage took.
     pub started_at: DateTime<Utc>,
     /// In the order of time.
@@ -65,6 +72,15 @@ pub struct Report {
     pub neutralized: bool,
     /// Whether the very bytes of the result were restored again and found equal.
     pub proven: bool,
+}
+
+/// The formats of both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formats {
+    /// The dump that came in.
+    pub source: Format,
+    /// The dump that goes out.
+    pub result: Format,
 }
 
 /// Lengths in bytes.

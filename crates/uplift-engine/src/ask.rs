@@ -1,6 +1,7 @@
 //! What a pack asks a database: product and version, the invariants, what is known to break a hop.
 
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use serde_json::Value;
 use uplift_core::{
     event::{Detected, Finding, Invariant, Module},
     failure::Failure,
@@ -152,6 +153,17 @@ pub(crate) fn preflight(client: &mut Client, queries: &[Preflight]) -> Outcome<V
         }
     }
     Ok(findings)
+}
+
+/// Asks for what goes into a backup's manifest: keys and their JSON values.
+pub(crate) fn manifest(client: &mut Client, query: &str) -> Outcome<Vec<(String, Value)>> {
+    let step = "backup/manifest";
+    let place = Place { step, file: None, line: 1, text: query };
+    let read = |(key, value): (String, String)| match serde_json::from_str(&value) {
+        Ok(value) => Ok((key, value)),
+        Err(error) => Err(script(place, format!("the value of `{key}` is no JSON: {error}"))),
+    };
+    pairs(client, step, query)?.into_iter().map(read).collect()
 }
 
 /// The first of these relations that the database does not have.

@@ -8,6 +8,8 @@ pub mod events;
 pub mod failure;
 mod heart;
 pub mod input;
+pub mod zip;
+
 pub mod sniff;
 
 pub mod reader;
@@ -27,8 +29,8 @@ mod script;
 
 pub mod apply;
 
+mod compress;
 pub mod dump;
-mod gz;
 
 pub mod compare;
 pub mod prove;
@@ -83,7 +85,7 @@ fn follow_plan(events: &Events) -> Outcome<(Digest, Digest)> {
             apply::run(&server()?, plan)?;
             (nothing(), nothing())
         }
-        Plan::Dump(plan) => (nothing(), dump::run(&server()?, raw_stdout()?, plan)?),
+        Plan::Dump(plan) => dump::run(&server()?, stdin, raw_stdout()?, plan)?,
         Plan::Prove(plan) => (prove::run(&server()?, stdin, plan)?, nothing()),
     })
 }

@@ -32,9 +32,12 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Prove) -> Outcome<Digest> {
     // The comparison comes after the last byte, so the stage is not done when the bytes are.
     let told = || events.progress(Stage::Prove, shown.load(Ordering::Relaxed), total + 1);
     let loaded = load(&mut client, &mut ahead, told).map_err(|failure| unrestorable(*failure))?;
-    let read = ahead.finish("prove")?;
+    let (read, files) = ahead.finish("prove")?;
     drop(client);
-    let differences = differences(server, WORK, PROOF, NAMED)?;
+    let mut differences = differences(server, WORK, PROOF, NAMED)?;
+    if files != plan.files {
+        differences.push(format!("the files beside the dump: {:?} became {files:?}", plan.files));
+    }
     if !differences.is_empty() {
         return Err(Box::new(Failure::ScriptFailed(ScriptFailure {
             step: "prove".into(),

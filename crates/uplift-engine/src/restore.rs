@@ -32,7 +32,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     let loaded = load(&mut client, &mut ahead, || {
         events.progress(Stage::Restore, shown.load(Ordering::Relaxed), total)
     })?;
-    let read = ahead.finish("restore")?;
+    let (read, files) = ahead.finish("restore")?;
     drop(client);
     events.complete(Stage::Restore, total);
     events.info(format!(
@@ -52,6 +52,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
         expanded_bytes: loaded.expanded_bytes,
         database_bytes: database_bytes(&mut own)?,
         left_out: loaded.left_out,
+        files,
     }));
     let (pack, detected) = ask::detect(&mut client, events, &plan.packs)?;
     let version = detected.version.clone();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use uplift_core::{
-    event::{Detected, Event, Finding, Health, Invariant, Restored, Stage, StepDone, Table},
+    event::{Detected, Event, Files, Finding, Health, Invariant, Restored, Stage, StepDone, Table},
     report::{StageTime, StepReport},
 };
 
@@ -23,6 +23,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// What lay beside the dump in a zip.
+    pub(crate) fn files(&self) -> Option<Files> {
+        self.restored.as_ref().and_then(|restored| restored.files.clone())
+    }
+
     /// The attempt enters a stage, or ends the last one.
     pub(crate) fn enter(&mut self, stage: Option<Stage>) {
         if let Some((stage, since)) = self.entered.take() {

@@ -3,17 +3,20 @@
 use askama::Template;
 use bytes::Bytes;
 use uplift_core::{
-    Failure, Lease, Pack, PackDigest, Purpose, key,
+    Failure, Format, Lease, Pack, PackDigest, Purpose,
+    event::Sniffed,
+    key,
     pack::Hop,
-    report::{Reconciliation, Report, Sizes, TableChange},
+    report::{Formats, Reconciliation, Report, Sizes, TableChange},
 };
-use uplift_platform::{ledger::Request, objects::Written};
+use uplift_platform::ledger::Request;
 
 use crate::{
     context::Context,
     facts::Facts,
     outcome::{Ended, infrastructure, of_objects},
     patience::patiently,
+    result::Stored,
 };
 
 /// Where failures of this module happen.
@@ -25,7 +28,8 @@ pub(crate) struct Made<'a> {
     pub(crate) pack: &'a Pack,
     pub(crate) hops: &'a [Hop],
     pub(crate) major: u16,
-    pub(crate) written: &'a Written,
+    pub(crate) sniffed: &'a Sniffed,
+    pub(crate) result: &'a Stored,
     pub(crate) proven: bool,
 }
 
@@ -56,14 +60,17 @@ pub(crate) fn assemble(
         path: path.collect(),
         pack: made.digest.clone(),
         source_sha256: facts.source_sha256.clone().unwrap_or_default(),
-        result_sha256: made.written.sha256.clone(),
+        result_sha256: made.result.written.sha256.clone(),
         sizes: Sizes {
             source: request.source_bytes.unwrap_or(0),
             expanded: restored.expanded_bytes,
             database: restored.database_bytes,
-            result: made.written.bytes,
+            result: made.result.written.bytes,
         },
+        formats: Formats { source: made.sniffed.format, result: made.result.format },
         postgres_major: made.major,
+        restores_from: made.result.format.restores_from(made.major, made.sniffed.server_major),
+        files: facts.files().filter(|_| made.result.format == Format::Zip),
         started_at: context.clock.now() - std::time::Duration::from_millis(took),
         stages: facts.stages.clone(),
         steps: facts.steps.clone(),

@@ -1,8 +1,8 @@
 //! The result: dumped into the object store, and proven from there.
 
 use uplift_core::{
-    Pack, Purpose,
-    event::{Sniffed, Stage},
+    Format, Pack, Purpose,
+    event::{Files, Level, Sniffed, Stage},
     key,
     plan::{self, Plan},
 };
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Stored {
     pub(crate) name: String,
     pub(crate) key: String,
+    pub(crate) format: Format,
     pub(crate) written: Written,
 }
 
@@ -31,10 +32,14 @@ impl Attempt<'_> {
         pack: &Pack,
         sniffed: &Sniffed,
     ) -> Result<Stored, Ended> {
-        let compression = sniffed.compression;
         self.enter(Stage::Dump).await?;
+        let format = self.result_format(sniffed).await;
+        let backup = (sniffed.format, format) == (Format::Zip, Format::Zip);
+        let backup = backup.then(|| self.input(Format::Zip));
         let plan = Plan::Dump(plan::Dump {
-            compression,
+            format,
+            backup,
+            manifest: pack.probes().manifest,
             source_major: sniffed.server_major,
             neutralize: match self.request.purpose {
                 Purpose::Test => pack.neutralize(),
@@ -43,17 +48,22 @@ impl Attempt<'_> {
             reconcile: pack.probes().reconcile_at(&self.request.target),
         });
         let lease = self.hold.lease();
-        let name = format!("result.{}", compression.suffix());
+        let name = format!("result.{}", format.suffix());
         let key = key::attempt(lease.request(), lease.epoch(), &name);
         let writer = self.context.objects.writer(&key, None).await;
         let mut writer = writer.map_err(|error| of_objects(&error, "dump"))?;
         let upload = writer.upload_id().0.clone();
         patiently(|| self.context.ledger.upload_begun(lease, &key, &upload)).await?;
-        let ran = self.run(sandbox, "dump", &plan, Input::Empty, Some(&mut writer)).await;
+        let mut source = self.source();
+        let input = if backup.is_some() { Input::Source(&mut source) } else { Input::Empty };
+        let ran = self.run(sandbox, "dump", &plan, input, Some(&mut writer)).await;
         let ended = match ran {
+            Ok(ran) if backup.is_some_and(|input| input.bytes != ran.read.bytes) => {
+                Err(broken("dump", "the engine ended before the zip that came in did"))
+            }
             Ok(ran) => match writer.finish().await {
                 Ok(written) if written.sha256 == ran.wrote.sha256 => {
-                    Ok(Stored { name, key: key.clone(), written })
+                    Ok(Stored { name, key: key.clone(), format, written })
                 }
                 Ok(_) => Err(broken("dump", "the result was not stored as the engine wrote it")),
                 // It may not even be aborted: it stays on record, and the sweep sees to it.
@@ -71,18 +81,24 @@ impl Attempt<'_> {
         ended
     }
 
+    /// What the customer asked for, else what came in.
+    async fn result_format(&self, sniffed: &Sniffed) -> Format {
+        let format = self.request.result_format.unwrap_or(sniffed.format);
+        if let Some(files) = self.facts.files().filter(|files| files.count > 0 && format != Format::Zip) {
+            let text = format!("a result in format {format} holds none of the zip's {} files", files.count);
+            self.log.say(Level::Warning, &text).await;
+        }
+        format
+    }
+
     /// Restores the stored result into a second database, and compares.
-    pub(crate) async fn prove(
-        &mut self,
-        sandbox: &Sandbox,
-        result: &Stored,
-        compression: plan::Compression,
-    ) -> Result<(), Ended> {
+    pub(crate) async fn prove(&mut self, sandbox: &Sandbox, result: &Stored) -> Result<(), Ended> {
         self.enter(Stage::Prove).await?;
         let written = &result.written;
         let plan = Plan::Prove(plan::Prove {
-            input: plan::Input { bytes: written.bytes, compression },
+            input: plan::Input { bytes: written.bytes, format: result.format },
             max_expanded_bytes: u64::MAX,
+            files: (result.format == Format::Zip).then(|| self.facts.files().unwrap_or_else(Files::none)),
         });
         let expect = Expect {
             bytes: written.bytes,

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use uplift_core::{
-    Failure, Pack, PackDigest, Purpose, Version,
+    Failure, Format, Pack, PackDigest, Purpose, Version,
     event::{Event, Invariant, Level, Sniffed, Stage},
     failure::ScriptFailure,
     key,
@@ -52,9 +52,9 @@ pub(crate) async fn run(
     let result = attempt.dump(&sandbox, &pack, &sniffed).await?;
     let proven = request.purpose == Purpose::Production || context.config.prove_tests;
     if proven {
-        attempt.prove(&sandbox, &result, sniffed.compression).await?;
+        attempt.prove(&sandbox, &result).await?;
     }
-    attempt.publish(&digest, &pack, &hops, sandbox.major(), &result, proven).await
+    attempt.publish(&digest, &pack, &hops, &sandbox, &sniffed, &result, proven).await
 }
 
 /// An attempt on its way.
@@ -62,8 +62,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) context: &'a Context,
     pub(crate) hold: &'a Hold,
     pub(crate) request: &'a Request,
-    log: &'a Logbook,
-    facts: Facts,
+    pub(crate) log: &'a Logbook,
+    pub(crate) facts: Facts,
 }
 
 impl Attempt<'_> {
@@ -137,7 +137,7 @@ impl Attempt<'_> {
     async fn restore(&mut self, sandbox: &Sandbox, sniffed: &Sniffed, packs: &Packs) -> Result<(), Ended> {
         self.enter(Stage::Restore).await?;
         let plan = Plan::Restore(plan::Restore {
-            input: plan::Input { bytes: self.source_bytes(), compression: sniffed.compression },
+            input: self.input(sniffed.format),
             max_expanded_bytes: self.context.config.max_expanded_bytes,
             packs: packs.iter().map(|(_, pack)| pack.probes()).collect(),
         });
@@ -207,13 +207,14 @@ impl Attempt<'_> {
         digest: &PackDigest,
         pack: &Pack,
         hops: &[Hop],
-        major: u16,
+        sandbox: &Sandbox,
+        sniffed: &Sniffed,
         result: &Stored,
         proven: bool,
     ) -> Result<Delivery, Ended> {
         self.enter(Stage::Settle).await?;
         self.facts.enter(None);
-        let made = report::Made { digest, pack, hops, major, written: &result.written, proven };
+        let made = report::Made { digest, pack, hops, major: sandbox.major(), sniffed, result, proven };
         let report = report::assemble(self.context, self.hold.lease(), self.request, &self.facts, &made)?;
         report::store(self.context, self.hold.lease(), &report).await?;
         report::store_log(self.context, self.hold.lease()).await?;
@@ -300,16 +301,22 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn source(&self) -> Reader {
+    /// The dump from its beginning. Read again, it has to be what it was the first time.
+    pub(crate) fn source(&self) -> Reader {
         let expect = Expect {
             bytes: self.source_bytes(),
             etag: self.request.source_etag.clone(),
-            sha256: self.request.source_sha256.clone(),
+            sha256: self.facts.source_sha256.clone().or_else(|| self.request.source_sha256.clone()),
         };
         self.context.objects.open(&key::source(self.request.id), expect)
     }
 
-    fn source_bytes(&self) -> u64 {
+    /// The dump as the engine is told of it.
+    pub(crate) fn input(&self, format: Format) -> plan::Input {
+        plan::Input { bytes: self.source_bytes(), format }
+    }
+
+    pub(crate) fn source_bytes(&self) -> u64 {
         self.request.source_bytes.unwrap_or(0)
     }
 }

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use uplift_core::{Version, request::StateCode};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use uplift_core::{Format, Version, request::StateCode};
 use url::Url;
 use uuid::Uuid;
 
@@ -114,6 +117,10 @@ pub struct Submit {
     /// Your name for the database; its tests and its production share it [default: from the file's name]
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
+    /// What to write the result as [default: as the dump is]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::ALL.map(Format::as_str))
+        .try_map(|word| word.parse::<Format>()))]
+    pub result_format: Option<Format>,
     /// What to do after the upload.
     #[command(flatten)]
     pub wait: Wait,
@@ -167,7 +174,7 @@ pub struct Filter {
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
     /// Only those in this state
-    #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(
         StateCode::ALL.map(StateCode::as_str)
     ))]
     pub state: Option<String>,
@@ -366,6 +373,8 @@ mod tests {
         assert!(parse(&["--wait", "--out", "."]).is_ok());
         assert!(parse(&["--out", "."]).is_err());
         assert!(parse(&["--timeout", "5"]).is_err());
+        assert!(parse(&["--result-format", "zstd"]).is_ok());
+        assert!(parse(&["--result-format", "rar"]).is_err());
         assert!(Cli::try_parse_from(["uplift", "test", "--dump", "shop.sql", "-t", "new"]).is_err());
     }
 }

@@ -16,9 +16,7 @@ use crate::layout::{Layout, ports};
 use crate::port;
 use crate::services::{self, Started};
 use crate::step::{loud, step};
-
-/// The majors that the shipped packs' databases need; more are built by `cargo xtask images`.
-const MAJORS: [u16; 2] = [15, 17];
+use crate::test::MAJORS;
 
 /// The fleet's database in the ledger's cluster.
 const DATABASE: &str = "uplift";

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use uplift_core::{
-    Purpose, RequestId,
+    Format, Purpose, RequestId,
     request::{State, StateCode},
 };
 use uplift_platform::ledger::{Conflict, Filter, LedgerError, Source, Submission, Submitted};
@@ -53,6 +53,7 @@ async fn an_idempotency_key_means_one_request_for_ever() {
             keyed("elsewhere", "k"),
             Submission { target: "2.0".parse().unwrap(), ..keyed("shop", "k") },
             Submission { source_bytes: 1, ..keyed("shop", "k") },
+            Submission { result_format: Some(Format::Zip), ..keyed("shop", "k") },
             Submission { purpose: Purpose::Production, ..keyed("shop", "k") },
         ];
         for wish in others {

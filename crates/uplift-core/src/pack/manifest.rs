@@ -49,6 +49,7 @@ pub(super) struct Manifest {
     detect: DetectEntry,
     reconcile: Vec<ReconcileEntry>,
     preflight: Vec<PreflightEntry>,
+    backup: Option<BackupEntry>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +91,7 @@ struct Written {
     reconcile: Vec<ReconcileEntry>,
     #[serde(default)]
     preflight: Vec<PreflightEntry>,
+    backup: Option<BackupEntry>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +144,13 @@ struct PreflightEntry {
     mend: Option<String>,
     #[serde(default)]
     fatal: bool,
+}
+
+/// How the product's own backups, which are zips, differ from a dump.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupEntry {
+    manifest: Spanned<Query>,
 }
 
 /// A query: its text, or the file that holds it.
@@ -212,6 +221,7 @@ impl Manifest {
                     fatal: entry.fatal,
                 })
                 .collect(),
+            manifest: self.backup.as_ref().map(|backup| sql(&backup.manifest)),
         }
     }
 
@@ -221,7 +231,8 @@ impl Manifest {
             [Some(&self.detect.version), self.detect.identity.as_ref(), self.detect.modules.as_ref()];
         let reconcile = self.reconcile.iter().flat_map(|entry| entry.queries.values());
         let preflight = self.preflight.iter().map(|entry| &entry.query);
-        detect.into_iter().flatten().chain(reconcile).chain(preflight)
+        let backup = self.backup.iter().map(|entry| &entry.manifest);
+        detect.into_iter().flatten().chain(reconcile).chain(preflight).chain(backup)
     }
 }
 
@@ -313,6 +324,7 @@ fn check(written: Written, reader: Reader<'_>) -> Result<Manifest, ManifestError
         detect: written.detect,
         reconcile: written.reconcile,
         preflight: written.preflight,
+        backup: written.backup,
     };
     for query in manifest.queries() {
         if let Query::File(QueryFile { file }) = query.get_ref() {

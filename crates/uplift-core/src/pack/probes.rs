@@ -18,6 +18,8 @@ pub struct Probes {
     pub reconcile: Vec<Reconcile>,
     /// What is known to break a hop.
     pub preflight: Vec<Preflight>,
+    /// What goes into the `manifest.json` of a zip: rows of a key and a JSON value.
+    pub manifest: Option<String>,
 }
 
 /// How a database is recognised.

@@ -66,6 +66,7 @@ pub(super) async fn submit(
         target: target(&wish.target)?,
         source_bytes: bytes(wish.bytes, context.settings.max_dump_bytes)?,
         source_name: file_name(&wish.file_name),
+        result_format: wish.result_format,
         idempotency_key: idempotency_key(&headers)?,
         traceparent: trace_of(&headers).or_else(traceparent),
         upload_id: String::new(),

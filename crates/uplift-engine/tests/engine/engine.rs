@@ -6,11 +6,11 @@ use std::{
 };
 
 use uplift_core::{
-    Failure,
-    event::{Digest, Event},
+    Failure, Format,
+    event::{Digest, Event, Files},
     failure::Rejection,
     pack::Probes,
-    plan::{Compression, Input, Plan, Prove, Restore},
+    plan::{Dump, Input, Plan, Prove, Restore},
 };
 
 use crate::cluster::{Cluster, binaries};
@@ -84,8 +84,27 @@ pub(crate) fn engine(cluster: Option<&Cluster>, plan: &Plan, input: &[u8]) -> Ru
 pub(crate) const MAX_EXPANDED: u64 = 1 << 30;
 
 pub(crate) fn input(bytes: &[u8]) -> Input {
-    let compression = if bytes.starts_with(&[0x1f, 0x8b]) { Compression::Gzip } else { Compression::None };
-    Input { bytes: bytes.len() as u64, compression }
+    let magics: [(&[u8], Format); 5] = [
+        (&[0x1f, 0x8b], Format::Gzip),
+        (b"\x28\xb5\x2f\xfd", Format::Zstd),
+        (b"\xfd7zXZ", Format::Xz),
+        (b"PGDMP", Format::Custom),
+        (b"PK", Format::Zip),
+    ];
+    let known = magics.iter().find(|(magic, _)| bytes.starts_with(magic));
+    Input { bytes: bytes.len() as u64, format: known.map_or(Format::Plain, |(_, format)| *format) }
+}
+
+/// A dump that changes and asks nothing.
+pub(crate) fn dump_as(format: Format) -> Dump {
+    Dump {
+        format,
+        backup: None,
+        manifest: None,
+        source_major: None,
+        neutralize: Vec::new(),
+        reconcile: Vec::new(),
+    }
 }
 
 /// Restores a dump without a pack that knows it; a dump that is otherwise sound is refused for that alone.
@@ -99,6 +118,11 @@ pub(crate) fn restore(cluster: &Cluster, dump: &[u8], packs: Vec<Probes>) -> Run
 }
 
 pub(crate) fn prove(cluster: &Cluster, dump: &[u8]) -> Run {
-    let plan = Prove { input: input(dump), max_expanded_bytes: MAX_EXPANDED };
+    prove_with(cluster, dump, None)
+}
+
+/// The same for a zip, with what has to lie beside its dump.
+pub(crate) fn prove_with(cluster: &Cluster, dump: &[u8], files: Option<Files>) -> Run {
+    let plan = Prove { input: input(dump), max_expanded_bytes: MAX_EXPANDED, files };
     engine(Some(cluster), &Plan::Prove(plan), dump)
 }

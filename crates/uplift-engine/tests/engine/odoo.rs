@@ -3,18 +3,19 @@
 use std::{fs, path::PathBuf, process::Stdio};
 
 use uplift_core::{
+    Format,
     event::Event,
     pack::{Detect, Probes},
-    plan::{Compression, Dump, Plan, Restore},
+    plan::{Plan, Restore},
 };
 
 use crate::{
     cluster::{Cluster, succeeded},
-    engine::{MAX_EXPANDED, engine, input, prove},
+    engine::{MAX_EXPANDED, dump_as, engine, input, prove},
 };
 
 /// `UPLIFT_TEST_DATA`, or where the data lies beside the repository.
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     let directory = std::env::var_os("UPLIFT_TEST_DATA").map(PathBuf::from);
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     let file = directory.unwrap_or_else(|| beside.into()).join(name);
@@ -22,7 +23,7 @@ fn data(name: &str) -> PathBuf {
     file
 }
 
-fn probes() -> Probes {
+pub(crate) fn probes() -> Probes {
     let version =
         "SELECT substring(latest_version FROM '^\\d+\\.\\d+') FROM ir_module_module WHERE name = 'base';";
     Probes {
@@ -35,6 +36,7 @@ fn probes() -> Probes {
         },
         reconcile: Vec::new(),
         preflight: Vec::new(),
+        manifest: None,
     }
 }
 
@@ -61,19 +63,17 @@ fn the_odoo_dump_restores_dumps_and_proves() {
     assert!(unpack.wait().unwrap().success());
     assert!(cluster.dump("work") == cluster.dump("plain"), "the two restores differ");
 
-    let dump = |compression| {
-        let plan = Dump { compression, source_major: None, neutralize: Vec::new(), reconcile: Vec::new() };
-        engine(Some(&cluster), &Plan::Dump(plan), b"")
-    };
-    for compression in [Compression::Gzip, Compression::None] {
-        let run = dump(compression);
+    let dump = |format| engine(Some(&cluster), &Plan::Dump(dump_as(format)), b"");
+    for format in [Format::Gzip, Format::Plain, Format::Zstd, Format::Xz, Format::Custom] {
+        let run = dump(format);
+        assert_eq!(input(&run.stdout).format, format);
         let (_, wrote) = run.done();
         assert_eq!(wrote.bytes, run.stdout.len() as u64);
         let proof = prove(&cluster, &run.stdout);
         assert_eq!(proof.done().0, wrote, "what was read is what was written");
     }
 
-    let result = dump(Compression::Gzip);
+    let result = dump(Format::Gzip);
     cluster.sql(
         "work",
         "UPDATE res_partner SET name = name || '.' WHERE id = (SELECT max(id) FROM res_partner)",

@@ -1,15 +1,15 @@
 //! What packs ask of a database, and what the engine asks itself, however the customer's own code looks.
 
 use uplift_core::{
-    Failure,
+    Failure, Format,
     event::{Detected, Event, Level},
     pack::{Compare, Detect, Preflight, Probes, Reconcile},
-    plan::{Compression, Dump, Plan},
+    plan::Plan,
 };
 
 use crate::{
     cluster::Cluster,
-    engine::{Run, engine, prove, restore},
+    engine::{Run, dump_as, engine, prove, restore},
     refused::dump,
 };
 
@@ -27,6 +27,7 @@ fn pack(product: &str, version: &str) -> Probes {
         },
         reconcile: Vec::new(),
         preflight: Vec::new(),
+        manifest: None,
     }
 }
 
@@ -162,13 +163,7 @@ fn the_engines_own_queries_see_none_of_the_customers_functions() {
     let both = [("public.meta".to_owned(), 2), ("public.odd Name".to_owned(), 1)];
     assert_eq!(tables(&run), both);
 
-    let plan = Dump {
-        compression: Compression::None,
-        source_major: None,
-        neutralize: Vec::new(),
-        reconcile: Vec::new(),
-    };
-    let run = engine(Some(&cluster), &Plan::Dump(plan), b"");
+    let run = engine(Some(&cluster), &Plan::Dump(dump_as(Format::Plain)), b"");
     run.done();
     assert_eq!(tables(&run), both);
     let health = run.find(|event| if let Event::Health(health) = event { Some(health) } else { None });

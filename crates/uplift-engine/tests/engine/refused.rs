@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use uplift_core::{
-    Failure,
-    plan::{Compression, Input, Plan, Restore, Sniff},
+    Failure, Format,
+    plan::{Input, Plan, Restore, Sniff},
 };
 
 use crate::{
@@ -101,7 +101,7 @@ fn damaged_files_are_refused() {
 fn a_connection_that_breaks_is_not_the_customers_fault() {
     let cluster = Cluster::start();
     let bytes = dump("CREATE TABLE t (a int);");
-    let input = Input { bytes: bytes.len() as u64 + 1, compression: Compression::None };
+    let input = Input { bytes: bytes.len() as u64 + 1, format: Format::Plain };
     let plan = Restore { input, max_expanded_bytes: MAX_EXPANDED, packs: Vec::new() };
     let run = engine(Some(&cluster), &Plan::Restore(plan), bytes.as_bytes());
     assert_eq!(run.code, 70);

@@ -1,16 +1,16 @@
 //! A small upgrade by the engine's commands, and the ways in which a step fails.
 
 use uplift_core::{
-    Failure,
+    Failure, Format,
     event::{Event, Health},
     failure::ScriptFailure,
     pack::{Compare, ReconcileQuery},
-    plan::{Action, Apply, Compression, Dump, Plan, Script, Step},
+    plan::{Action, Apply, Dump, Plan, Script, Step},
 };
 
 use crate::{
     cluster::Cluster,
-    engine::{Run, engine, prove, restore_unknown},
+    engine::{Run, dump_as, engine, prove, restore_unknown},
 };
 
 const DUMP: &str = "--\n-- PostgreSQL database dump\n--\nCREATE TABLE public.partner (id integer NOT NULL, name text, \
@@ -78,12 +78,8 @@ fn a_hop_runs_step_by_step_and_its_result_proves() {
         file: "neutralize.sql".into(),
         text: "UPDATE contact SET name = 'x'; SELECT setval('contact_id_seq', 1, false)".into(),
     };
-    let plan = Dump {
-        compression: Compression::Gzip,
-        source_major: None,
-        neutralize: vec![neutralize],
-        reconcile: vec![reconcile, missing],
-    };
+    let plan =
+        Dump { neutralize: vec![neutralize], reconcile: vec![reconcile, missing], ..dump_as(Format::Gzip) };
     let run = engine(Some(&cluster), &Plan::Dump(plan), b"");
     run.done();
     let invariants =

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgPool, Row as _, postgres::PgRow};
 use uplift_core::{
-    AccountId, DatabaseId, Epoch, PackDigest, Purpose, RequestId, Version, WorkerId,
+    AccountId, DatabaseId, Epoch, Format, PackDigest, Purpose, RequestId, Version, WorkerId,
     event::Stage,
     request::{State, StateCode},
 };
@@ -30,6 +30,7 @@ pub struct Request {
     pub source_bytes: Option<u64>,
     pub source_etag: Option<String>,
     pub source_sha256: Option<String>,
+    pub result_format: Option<Format>,
     pub product: Option<String>,
     pub source_version: Option<Version>,
     pub pack: Option<PackDigest>,
@@ -143,6 +144,7 @@ fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         source_bytes: number(row, "source_bytes")?,
         source_etag: row.try_get("source_etag")?,
         source_sha256: row.try_get("source_sha256")?,
+        result_format: optional(row, "result_format")?,
         product: row.try_get("product")?,
         source_version: optional(row, "source_version")?,
         pack: row.try_get::<Option<String>, _>("pack_digest")?.map(PackDigest),

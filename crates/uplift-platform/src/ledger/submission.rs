@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use thiserror::Error;
 use uplift_core::{
-    AccountId, PackDigest, Purpose, RequestId, Version,
+    AccountId, Format, PackDigest, Purpose, RequestId, Version,
     request::{State, StateCode, Transition},
 };
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub struct Submission {
     pub source_name: String,
     /// The dump's length as announced, in bytes: the upload has to have it.
     pub source_bytes: u64,
+    /// What the result is to be packed as; as the dump, where this is empty.
+    pub result_format: Option<Format>,
     /// The same key again gives the same request again.
     pub idempotency_key: Option<String>,
     /// The trace that the submission belongs to.
@@ -107,8 +109,8 @@ impl Ledger {
         };
         let inserted = sqlx::query(
             "INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
-                 traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest)
-             VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12)
+                 traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format)
+             VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13)
              ON CONFLICT (account_id, idempotency_key) DO NOTHING",
         )
         .bind(wish.request.0)
@@ -123,6 +125,7 @@ impl Ledger {
         .bind(wish.source_bytes.cast_signed())
         .bind(accepted.as_ref().map(|(test, _)| test))
         .bind(accepted.as_ref().map(|(_, pack)| &pack.0))
+        .bind(wish.result_format.map(Format::as_str))
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -153,7 +156,8 @@ impl Ledger {
         let same = known.database_name == wish.database
             && known.purpose == wish.purpose
             && known.target == wish.target
-            && known.source_bytes == Some(wish.source_bytes);
+            && known.source_bytes == Some(wish.source_bytes)
+            && known.result_format == wish.result_format;
         if same {
             Ok(Some(Submitted::Known(Box::new(known))))
         } else {

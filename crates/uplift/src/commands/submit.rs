@@ -41,6 +41,7 @@ pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -
         target: args.target.to_string(),
         file_name: dump.file_name(),
         bytes: dump.bytes(),
+        result_format: args.result_format,
     };
     // One key for one call: if the answer to the first attempt is lost, the second finds what that one made.
     let key = Uuid::new_v4().to_string();
