@@ -1,7 +1,7 @@
 //! Zips that Python's `zipfile` writes, and zips of ours that it reads.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
     process::{Command, Stdio},
 };
 

@@ -46,7 +46,7 @@ fn an_archive_is_restored_as_pg_restore_restores_it() {
     assert_eq!(run.done().0.bytes, dump.len() as u64);
     let left_out: Vec<&str> = restored(&run).left_out.iter().map(|left| left.what.as_str()).collect();
     assert!(
-        left_out.iter().all(|what| ["owners", "grants", "comments on extensions"].contains(what)),
+        left_out.iter().all(|what| ["owners", "privileges", "comments on extensions"].contains(what)),
         "{left_out:?}"
     );
 
