@@ -53,7 +53,7 @@ async fn a_backup_of_odoo_comes_back_with_its_filestore() {
 
     let unpacked = fleet.file("unpacked");
     let manifest = same_filestore(&backup, &downloads.join("odoo-17.1.zip"), &unpacked);
-    assert_eq!((&manifest["major_version"], &manifest["pg_version"]), (&json!("17.0"), &json!("15.0")));
+    assert_eq!((&manifest["major_version"], &manifest["pg_version"]), (&json!("17.1"), &json!("15.0")));
     assert_eq!(manifest["modules"].as_object().unwrap().len(), 110);
 
     let upgraded = Database::create("upgraded").await;
