@@ -27,7 +27,6 @@ use crate::{
     packs::{self, Packs},
     patience::patiently,
     report,
-    result::Stored,
 };
 
 /// How much of a dump is looked at before anything else is done: `pg_dump`'s head is some hundred bytes long.
@@ -54,7 +53,17 @@ pub(crate) async fn run(
     if proven {
         attempt.prove(&sandbox, &result).await?;
     }
-    attempt.publish(&digest, &pack, &hops, &sandbox, &sniffed, &result, proven).await
+    let major = sandbox.major();
+    let made = report::Made {
+        digest: &digest,
+        pack: &pack,
+        hops: &hops,
+        major,
+        sniffed: &sniffed,
+        result: &result,
+        proven,
+    };
+    attempt.publish(&made).await
 }
 
 /// An attempt on its way.
@@ -202,28 +211,18 @@ impl Attempt<'_> {
     }
 
     /// Stores the report and the log beside the result.
-    async fn publish(
-        &mut self,
-        digest: &PackDigest,
-        pack: &Pack,
-        hops: &[Hop],
-        sandbox: &Sandbox,
-        sniffed: &Sniffed,
-        result: &Stored,
-        proven: bool,
-    ) -> Result<Delivery, Ended> {
+    async fn publish(&mut self, made: &report::Made<'_>) -> Result<Delivery, Ended> {
         self.enter(Stage::Settle).await?;
         self.facts.enter(None);
-        let made = report::Made { digest, pack, hops, major: sandbox.major(), sniffed, result, proven };
-        let report = report::assemble(self.context, self.hold.lease(), self.request, &self.facts, &made)?;
+        let report = report::assemble(self.context, self.hold.lease(), self.request, &self.facts, made)?;
         report::store(self.context, self.hold.lease(), &report).await?;
         report::store_log(self.context, self.hold.lease()).await?;
         Ok(Delivery {
             epoch: self.hold.lease().epoch(),
-            result: result.name.clone(),
+            result: made.result.name.clone(),
             digest: uplift_core::event::Digest {
-                bytes: result.written.bytes,
-                sha256: result.written.sha256.clone(),
+                bytes: made.result.written.bytes,
+                sha256: made.result.written.sha256.clone(),
             },
         })
     }
