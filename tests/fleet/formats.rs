@@ -143,11 +143,14 @@ async fn what_comes_in_goes_out_so_or_as_asked_for() {
         file
     };
     let zip = dumps::file(&fleet, "shop.zip", &dumps::zip(&text, "z.writestr('filestore/ab/abc', b'kept')"));
+    let many = "for n in range(100000): z.writestr('filestore/%d' % n, str(n))";
+    let many = dumps::file(&fleet, "many.zip", &dumps::zip(&text, many));
     let cases = [
         (plain.clone(), None, "plain", "sql"),
         (pack("zstd -q", "zst"), None, "zstd", "sql.zst"),
         (pack("xz", "xz"), None, "xz", "sql.xz"),
         (zip.clone(), Some("gzip"), "gzip", "sql.gz"),
+        (many.clone(), None, "zip", "zip"),
         (plain.clone(), Some("zip"), "zip", "zip"),
         (plain, Some("zstd"), "zstd", "sql.zst"),
     ];
@@ -168,7 +171,11 @@ async fn what_comes_in_goes_out_so_or_as_asked_for() {
     for (request, dump, format, name) in requests {
         fleet.delivered(request).await;
         let downloads = fleet.download(request);
-        assert_eq!(report(&downloads)["formats"]["result"], format);
+        let report = report(&downloads);
+        assert_eq!(report["formats"]["result"], format);
+        if dump == many {
+            assert_eq!(report["files"]["count"], 100_000);
+        }
         let result = Database::create("result").await;
         result.restore(&unpacked(&downloads.join(&name)));
         let lost = "a result in format gzip holds none of the zip's 1 files";

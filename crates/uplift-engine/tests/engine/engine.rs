@@ -41,7 +41,7 @@ impl Run {
 
     #[track_caller]
     pub(crate) fn rejection(&self) -> &Rejection {
-        assert_eq!(self.code, 65);
+        assert_eq!(self.code, 65, "{:?}", self.events.last());
         match self.failure() {
             Failure::InputRejected(rejection) => rejection,
             failure => panic!("{failure:?}"),
