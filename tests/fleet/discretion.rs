@@ -19,7 +19,7 @@ const ROW: &str = "row-4711-of-a-customer";
 const BROKEN: &str = r#"#!/bin/sh
 IFS= read -r plan
 case $plan in
-*'"command":"restore"'*'"compression":"gzip"'*)
+*'"command":"restore"'*'"format":"gzip"'*)
     echo "panicked at row-4711-of-a-customer" >&2
     # What a container has said last is read only while it lives.
     sleep 3
