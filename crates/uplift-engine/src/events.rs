@@ -59,8 +59,11 @@ impl Events {
         self.emit(&Event::Log { level: Level::Warning, text: text.into() });
     }
 
-    /// How far a stage is. Said now and then; what falls between is not.
+    /// How far a stage is. Said now and then; what falls between is not, and neither is that nothing is done yet.
     pub fn progress(&self, stage: Stage, done: u64, total: u64) {
+        if done == 0 {
+            return;
+        }
         let now = Instant::now();
         if let Ok(mut last) = self.shared.progress.lock() {
             if last.is_some_and(|last| now.duration_since(last) < PROGRESS_EVERY) {
