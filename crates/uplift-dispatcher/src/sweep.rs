@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 use uplift_core::{RequestId, key};
@@ -88,16 +89,17 @@ async fn send_hints(context: &Context) -> Result<(), LedgerError> {
         return Ok(());
     }
     let hintable = context.ledger.take_hintable(context.hint_ttl).await?;
-    let mut unsent = 0_usize;
-    for hint in &hintable {
-        // One failure is followed by others, each after seconds: the rest waits for the next round.
-        if unsent > 0 || !publish(context, hint).await {
-            unsent += 1;
-            context.ledger.hint_failed(hint.request).await?;
-        }
+    // Side by side, since each waits for the broker's disk.
+    let sent = join_all(hintable.iter().map(|hint| publish(context, hint))).await;
+    let unsent: Vec<_> = hintable.iter().zip(sent).filter(|(_, sent)| !sent).collect();
+    for (hint, _) in &unsent {
+        context.ledger.hint_failed(hint.request).await?;
     }
-    if unsent > 0 {
-        tracing::debug!(unsent, "hints wait for the broker");
+    if !unsent.is_empty() {
+        tracing::debug!(unsent = unsent.len(), "hints wait for the broker, until the next round");
+    } else if !hintable.is_empty() {
+        // There may be more than one look takes: look again, unless a tick is due first.
+        context.queued.notify_one();
     }
     Ok(())
 }

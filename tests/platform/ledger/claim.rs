@@ -1,9 +1,14 @@
 //! Who is next.
 
-use uplift_core::{RequestId, WorkerId};
-use uplift_platform::ledger::Bearer;
+use std::time::Duration;
 
-use super::desk::{Desk, released, source, with_desk};
+use sqlx::{Postgres, Transaction};
+use uplift_core::{Epoch, Lease, RequestId, WorkerId};
+use uplift_platform::ledger::Bearer;
+use uplift_tests::eventually;
+use uuid::Uuid;
+
+use super::desk::{ATTEMPT, Desk, released, source, with_desk};
 
 /// A queued request for production: with no accepted test, since none of that matters to a claim.
 async fn production(desk: &Desk, bearer: &Bearer, database: &str) -> RequestId {
@@ -157,6 +162,91 @@ async fn an_epoch_is_a_claim() {
             assert_eq!((claimed.lease.request(), claimed.lease.epoch().0), (request, epoch));
             desk.fail(&claimed.lease, released()).await;
         }
+    })
+    .await;
+}
+
+/// A claim in a transaction that is still open, as when its commit takes a while.
+async fn claim_in(tx: &mut Transaction<'static, Postgres>) -> RequestId {
+    let worker = WorkerId::new();
+    let claimed: Uuid = sqlx::query_scalar("SELECT id FROM claim_request($1, 60, 3600)")
+        .bind(worker.0)
+        .fetch_one(&mut **tx)
+        .await
+        .unwrap();
+    RequestId(claimed)
+}
+
+#[tokio::test]
+async fn a_claim_does_not_wait_for_another_one() {
+    with_desk(async |desk| {
+        let (acme, other) = (desk.customer("acme").await, desk.customer("other").await);
+        let mut order = Vec::new();
+        for database in ["a", "b"] {
+            order.push(production(desk, &acme, database).await);
+        }
+        order.push(desk.queued(&other, "a").await);
+        let mut open = Vec::new();
+        for expected in order {
+            let mut tx = desk.pool.begin().await.unwrap();
+            assert_eq!(claim_in(&mut tx).await, expected, "as if the earlier claims were committed");
+            open.push(tx);
+        }
+        desk.queued(&acme, "c").await;
+        assert!(claim_all(desk).await.is_empty(), "claims that are not committed fill the account, too");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_wants_the_same_lane_looks_again() {
+    with_desk(async |desk| {
+        let bearer = desk.customer("acme").await;
+        desk.ledger.set_max_running("acme", 1).await.unwrap();
+        let test = desk.queued(&bearer, "a").await;
+        let mut tx = desk.pool.begin().await.unwrap();
+        assert_eq!(claim_in(&mut tx).await, test);
+        // What comes in now is first in line, and its account's only lane looks free.
+        let urgent = production(desk, &bearer, "b").await;
+        let ledger = desk.ledger.clone();
+        let claim = tokio::spawn(async move { ledger.claim(WorkerId::new(), ATTEMPT).await.unwrap() });
+        waits(desk).await;
+        tx.commit().await.unwrap();
+        assert!(claim.await.unwrap().is_none(), "the cap holds");
+
+        let lease =
+            Lease::claimed(test, Epoch(1), desk.ledger.request(None, test).await.unwrap().worker.unwrap());
+        desk.deliver(&lease).await;
+        assert_eq!(claim_all(desk).await, [urgent]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_wants_the_same_database_looks_again() {
+    with_desk(async |desk| {
+        let bearer = desk.customer("acme").await;
+        let first = desk.queued(&bearer, "shop").await;
+        let (second, elsewhere) = (desk.queued(&bearer, "shop").await, desk.queued(&bearer, "store").await);
+        let mut tx = desk.pool.begin().await.unwrap();
+        assert_eq!(claim_in(&mut tx).await, first);
+        let ledger = desk.ledger.clone();
+        let claim = tokio::spawn(async move { ledger.claim(WorkerId::new(), ATTEMPT).await.unwrap() });
+        waits(desk).await;
+        tx.commit().await.unwrap();
+        let claimed = claim.await.unwrap().expect("another database waits");
+        assert_eq!(claimed.request.id, elsewhere, "not {second}");
+    })
+    .await;
+}
+
+/// Waits until a session waits for another one's transaction.
+async fn waits(desk: &Desk) {
+    eventually("a claim waits", Duration::from_secs(30), async || {
+        let waiting = "SELECT count(*) > 0 FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: bool = sqlx::query_scalar(waiting).fetch_one(&desk.pool).await.unwrap();
+        waiting.then_some(())
     })
     .await;
 }

@@ -91,7 +91,7 @@ pub(super) async fn finish(
     };
     record_end(connection, held, settlement, counted).await?;
     transition::apply(connection, held.request, StateCode::Running, transition, &state, &held.actor).await?;
-    if transition == Transition::Requeue {
+    if !after.is_zero() {
         // By the ledger's clock, which is also what the claim compares it with.
         sqlx::query("UPDATE requests SET not_before = now() + make_interval(secs => $2) WHERE id = $1")
             .bind(held.request.0)

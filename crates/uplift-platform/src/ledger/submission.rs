@@ -182,10 +182,9 @@ impl Ledger {
             if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
                 return Ok(());
             }
-            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await?;
+            // Before the transition: this touches no index, and what the transition writes is then written once.
             sqlx::query(
-                "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4,
-                     uploaded_at = now(), not_before = now() WHERE id = $1",
+                "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4 WHERE id = $1",
             )
             .bind(request.0)
             .bind(source.bytes.cast_signed())
@@ -193,7 +192,7 @@ impl Ledger {
             .bind(source.sha256.as_deref())
             .execute(&mut *tx)
             .await?;
-            Ok(())
+            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await
         }
         .await;
         transition::end(tx, done).await
@@ -268,8 +267,7 @@ impl Ledger {
             transition::apply(&mut tx, request, state, Transition::Retry, &State::Queued, actor).await?;
             sqlx::query(
                 "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
-                 UPDATE requests SET not_before = now(),
-                     pack_digest = CASE purpose WHEN 'production' THEN pack_digest END
+                 UPDATE requests SET pack_digest = CASE purpose WHEN 'production' THEN pack_digest END
                  WHERE id = $1",
             )
             .bind(request.0)

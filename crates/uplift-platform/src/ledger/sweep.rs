@@ -126,16 +126,19 @@ impl Ledger {
         let rows = sqlx::query(
             // An array is made once; a join with the sub-select might run it, and lock rows, more than once.
             "UPDATE requests SET hinted_at = now() WHERE id = ANY (ARRAY (
-                 SELECT r.id FROM requests r JOIN accounts a ON a.id = r.account_id
+                 WITH busy AS MATERIALIZED (
+                     SELECT account_id, count(*) AS running, array_agg(database_id) AS databases
+                     FROM requests WHERE state = 'running' GROUP BY account_id)
+                 SELECT r.id
+                 FROM requests r JOIN accounts a ON a.id = r.account_id
+                 LEFT JOIN busy b ON b.account_id = r.account_id
                  WHERE r.state = 'queued' AND r.not_before <= now()
                    AND (r.hinted_at IS NULL OR r.hinted_at < now() - make_interval(secs => $1))
-                   AND NOT EXISTS (
-                     SELECT FROM requests o WHERE o.database_id = r.database_id AND o.state = 'running')
-                   AND a.max_running > (
-                     SELECT count(*) FROM requests o WHERE o.account_id = r.account_id AND o.state = 'running')
-                 ORDER BY r.purpose = 'production' DESC, r.uploaded_at LIMIT $2
+                   AND (b.running IS NULL
+                        OR b.running < a.max_running AND r.database_id <> ALL (b.databases))
+                 ORDER BY r.purpose, r.uploaded_at LIMIT $2
                  FOR UPDATE OF r SKIP LOCKED))
-             RETURNING id, purpose, traceparent",
+            RETURNING id, purpose, traceparent",
         )
         .bind(hint_ttl.as_secs_f64())
         .bind(BATCH)

@@ -11,7 +11,8 @@ use super::{Conflict, LedgerError, json};
 
 /// Moves a request whose row is locked by the caller's transaction, and writes the audit.
 ///
-/// Leaving `running` clears the lease; entering `queued` clears the hint, so that the sweep sends a new one.
+/// Leaving `running` clears the lease. Entering `queued` makes it claimable at once, and clears the hint, so that a new
+/// one is sent.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     request: RequestId,
@@ -30,7 +31,9 @@ pub(super) async fn apply(
                  state = $2, outcome = $3, worker_id = NULL, lease_until = NULL, attempt_until = NULL,
                  hinted_at = NULL,
                  finished_at = CASE WHEN $4 THEN now() END,
-                 cancel_at = NULL
+                 cancel_at = NULL,
+                 uploaded_at = CASE WHEN $6 = 'upload' THEN now() ELSE uploaded_at END,
+                 not_before = CASE WHEN $2 = 'queued' THEN now() ELSE not_before END
              WHERE id = $1 RETURNING id, epoch)
          INSERT INTO audit (actor, action, request_id, detail)
          SELECT $5, $6, id, jsonb_build_object('epoch', epoch, 'outcome', $3::jsonb) FROM moved",
