@@ -1,12 +1,9 @@
 //! A real Odoo database: recognised by the pack that ships, upgraded by one that changes it for real.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use uplift_core::{Purpose, plan::Action};
+use uplift_core::Purpose;
 use uplift_tests::{
     compare, data,
     fleet::{Fleet, Options},
@@ -28,7 +25,8 @@ async fn odoo_goes_through_for_test_and_for_production() {
     fleet.push_pack(&repository("deploy/packs/odoo"));
     a_version_without_a_path_is_refused(&fleet, &dump).await;
 
-    let folder = test_pack(&fleet);
+    let folder = fleet.file("odoo-test");
+    packs::odoo_test(&folder);
     fleet.push_pack(&folder);
     let test = the_test_is_neutralized(&fleet).await;
     fleet.must(&["accept", &test]);
@@ -43,7 +41,7 @@ async fn odoo_goes_through_for_test_and_for_production() {
     upgraded.restore(&result);
     let by_hand = Database::create("by_hand").await;
     by_hand.restore(&dump);
-    for file in steps(&folder) {
+    for file in packs::steps(&folder, "17.0", "17.1") {
         by_hand.psql_file(&file, &[]);
     }
     compare::assert_same(&by_hand, &upgraded).await;
@@ -126,34 +124,4 @@ async fn check_report(report: &Value, upgraded: &Database) {
 
 fn has(list: &Value, name: &str) -> bool {
     list.as_array().unwrap().iter().any(|item| item == name)
-}
-
-/// The pack that ships with the hop that is kept beside the tests.
-pub(crate) fn test_pack(fleet: &Fleet) -> PathBuf {
-    let folder = fleet.file("odoo-test");
-    for (from, to) in
-        [("deploy/packs/odoo", folder.clone()), ("tests/packs/odoo-test/17.0-17.1", folder.join("17.0-17.1"))]
-    {
-        let copied = Command::new("cp").arg("-r").arg(repository(from)).arg(to).status().unwrap();
-        assert!(copied.success(), "copy {from}");
-    }
-    let manifest = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
-    assert!(
-        manifest.contains("targets = []"),
-        "the pack that ships has targets by now: give this one its own"
-    );
-    let hop = std::fs::read_to_string(repository("tests/packs/odoo-test/hop.toml")).unwrap();
-    let manifest = manifest.replace("targets = []", "targets = [\"17.1\"]") + &hop;
-    std::fs::write(folder.join("pack.toml"), manifest).unwrap();
-    folder
-}
-
-/// The SQL steps of the hop, in the pack's order.
-pub(crate) fn steps(folder: &Path) -> Vec<PathBuf> {
-    let hops = pack(folder).path(&"17.0".parse().unwrap(), &"17.1".parse().unwrap()).unwrap();
-    let steps = hops.iter().flat_map(|hop| &hop.steps);
-    steps
-        .filter(|step| matches!(step.action, Action::Sql { .. }))
-        .map(|step| folder.join(&step.script.file))
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! The sample ERP goes 1.0 → 3.0: for test, accepted, for production.
 
-use uplift_core::{Purpose, plan::Action};
-use uplift_tests::{compare, fleet::Fleet, pack, postgres::Database, repository, request::report};
+use uplift_core::Purpose;
+use uplift_tests::{compare, fleet::Fleet, packs, postgres::Database, repository, request::report};
 
 /// A sample 1.0 database of the given scale, and its dump beside the fleet.
 async fn source(fleet: &Fleet, scale: &str) -> (Database, std::path::PathBuf) {
@@ -50,7 +50,7 @@ async fn the_sample_goes_through_for_test_and_for_production() {
     assert!(said.contains("is at Sample ERP 3.0 already"), "{said}");
 
     // By hand: the same scripts on the source give the same database.
-    for file in steps() {
+    for file in packs::steps(&repository("deploy/packs/sample"), "1.0", "3.0") {
         source.psql_file(&file, &[]);
     }
     compare::assert_same(&source, &upgraded).await;
@@ -66,17 +66,6 @@ async fn the_sample_goes_through_for_test_and_for_production() {
         database.remove().await;
     }
     fleet.stop().await;
-}
-
-/// The SQL steps of both hops, in the pack's order.
-fn steps() -> Vec<std::path::PathBuf> {
-    let folder = repository("deploy/packs/sample");
-    let hops = pack(&folder).path(&"1.0".parse().unwrap(), &"3.0".parse().unwrap()).unwrap();
-    hops.iter()
-        .flat_map(|hop| &hop.steps)
-        .filter(|step| matches!(step.action, Action::Sql { .. }))
-        .map(|step| folder.join(&step.script.file))
-        .collect()
 }
 
 /// There is no image of 16, so 17 does its work; what comes out holds nothing that only 17 knows.

@@ -11,6 +11,7 @@ pub mod broker;
 pub mod compare;
 pub mod fleet;
 pub mod major;
+pub mod packs;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -52,6 +52,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Its id on this machine.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended, and how.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().unwrap()

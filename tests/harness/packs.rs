@@ -1,0 +1,39 @@
+//! Packs that tests and benchmarks put together from what the repository holds.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use uplift_core::plan::Action;
+
+use crate::{pack, repository};
+
+/// The pack of Odoo that ships with the hop 17.0 → 17.1 that is kept beside the tests.
+pub fn odoo_test(folder: &Path) {
+    for (from, to) in [
+        ("deploy/packs/odoo", folder.to_owned()),
+        ("tests/packs/odoo-test/17.0-17.1", folder.join("17.0-17.1")),
+    ] {
+        let copied = Command::new("cp").arg("-r").arg(repository(from)).arg(to).status().unwrap();
+        assert!(copied.success(), "copy {from}");
+    }
+    let manifest = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
+    assert!(
+        manifest.contains("targets = []"),
+        "the pack that ships has targets by now: give this one its own"
+    );
+    let hop = std::fs::read_to_string(repository("tests/packs/odoo-test/hop.toml")).unwrap();
+    let manifest = manifest.replace("targets = []", "targets = [\"17.1\"]") + &hop;
+    std::fs::write(folder.join("pack.toml"), manifest).unwrap();
+}
+
+/// The SQL steps between two versions, in the pack's order.
+pub fn steps(folder: &Path, from: &str, to: &str) -> Vec<PathBuf> {
+    let hops = pack(folder).path(&from.parse().unwrap(), &to.parse().unwrap()).unwrap();
+    let steps = hops.iter().flat_map(|hop| &hop.steps);
+    steps
+        .filter(|step| matches!(step.action, Action::Sql { .. }))
+        .map(|step| folder.join(&step.script.file))
+        .collect()
+}
