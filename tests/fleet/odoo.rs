@@ -7,7 +7,7 @@ use uplift_core::Purpose;
 use uplift_tests::{
     compare, data,
     fleet::{Fleet, Options},
-    pack,
+    packs,
     postgres::Database,
     repository,
     request::report,

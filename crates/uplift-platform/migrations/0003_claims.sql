@@ -18,21 +18,31 @@ ALTER TABLE requests SET (fillfactor = 80);
 
 -- Takes the best claimable request: production first, then the account with the fewest running, then the oldest.
 --
--- `line` is the order in which claims that follow one another would take the waiting requests: the nth of an account
--- stands where the account has n - 1 more running. Claims at the same time read the same line, and each takes the
--- first request in it that nobody has locked, and the lane that belongs to its place. So they give what they would
--- give one after another, and none waits.
+-- The query gives the order in which claims that follow one another would take the waiting requests: the nth of an
+-- account stands where the account has n - 1 more running. Claims at the same time read the same order; each takes
+-- the first request that nobody has locked, and the lane that belongs to its place. So they give what they would give
+-- one after another, and none waits.
 --
--- Where two of them have read different lines, such as when a request for production came in between, both may want
+-- Where two of them have read different orders, such as when a request for production came in between, both may want
 -- one lane, or one database: an index refuses the second, which looks again.
+--
+-- Its statements are planned once a session: planning took longer than running them.
 CREATE OR REPLACE FUNCTION claim_request(worker uuid, lease_seconds integer, attempt_seconds integer)
-RETURNS SETOF requests LANGUAGE plpgsql AS $$
+RETURNS SETOF requests LANGUAGE plpgsql ROWS 1 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    next    record;
-    claimed requests;
-    refused text;
+    -- How many of each account's requests are read: more only where other claims have those in their hands.
+    reach          integer := 1;
+    next           record;
+    -- Where the first one stands that another claim has, and that is the last one read of its account.
+    cut_at_purpose text;
+    cut_at_turn    bigint;
+    claimed        requests;
+    refused        text;
 BEGIN
+    <<look>>
     LOOP
+        cut_at_purpose := NULL;
+        cut_at_turn := NULL;
         BEGIN
             FOR next IN
                 -- The accounts that have something queued: one step through the index for each, however long the
@@ -43,12 +53,12 @@ BEGIN
                     SELECT (SELECT account_id FROM requests
                             WHERE state = 'queued' AND account_id > w.account_id ORDER BY account_id LIMIT 1)
                     FROM waiting w WHERE w.account_id IS NOT NULL)
-                SELECT line.id, line.place, busy.lanes
+                SELECT line.id, line.purpose, line.place, busy.running + line.place AS turn, busy.lanes
                 FROM waiting w
                 JOIN accounts a ON a.id = w.account_id
                 CROSS JOIN LATERAL (
-                    SELECT count(*) AS running, coalesce(array_agg(r.lane), '{}') AS lanes,
-                        coalesce(array_agg(r.database_id), '{}') AS databases
+                    SELECT count(*) AS running, coalesce(array_agg(r.database_id), '{}') AS databases,
+                        coalesce(array_agg(r.lane) FILTER (WHERE r.lane IS NOT NULL), '{}') AS lanes
                     FROM requests r WHERE r.account_id = w.account_id AND r.state = 'running') busy
                 CROSS JOIN LATERAL (
                     SELECT r.id, r.purpose, r.uploaded_at,
@@ -57,29 +67,39 @@ BEGIN
                     WHERE r.account_id = w.account_id AND r.state = 'queued' AND r.not_before <= now()
                       AND r.database_id <> ALL (busy.databases)
                     ORDER BY r.purpose, r.uploaded_at, r.id
-                    LIMIT greatest(a.max_running - busy.running, 0)) line
-                ORDER BY line.purpose, busy.running + line.place, line.uploaded_at, line.id
+                    LIMIT least(a.max_running - busy.running, reach)) line
+                WHERE busy.running < a.max_running
+                ORDER BY line.purpose, turn, line.uploaded_at, line.id
             LOOP
+                -- What was not read of an account comes after all that is level with what was.
+                EXIT WHEN (next.purpose, next.turn) > (cut_at_purpose, cut_at_turn);
+                PERFORM FROM requests WHERE id = next.id AND state = 'queued' FOR UPDATE SKIP LOCKED;
+                IF NOT FOUND THEN
+                    IF next.place = reach AND cut_at_turn IS NULL THEN
+                        cut_at_purpose := next.purpose;
+                        cut_at_turn := next.turn;
+                    END IF;
+                    CONTINUE;
+                END IF;
+
                 UPDATE requests SET
                     state = 'running', epoch = epoch + 1, worker_id = worker,
                     lane = (SELECT free FROM generate_series(1, cardinality(next.lanes) + next.place) free
-                            WHERE free <> ALL (array_remove(next.lanes, NULL))
-                            ORDER BY free OFFSET next.place - 1 LIMIT 1),
+                            WHERE free <> ALL (next.lanes) ORDER BY free OFFSET next.place - 1 LIMIT 1),
                     lease_until = now() + make_interval(secs => lease_seconds),
                     attempt_until = now() + make_interval(secs => attempt_seconds),
                     started_at = coalesce(started_at, now()),
                     hinted_at = NULL, stage = 'fetch', progress_done = NULL, progress_total = NULL
-                WHERE id = (SELECT id FROM requests WHERE id = next.id AND state = 'queued' FOR UPDATE SKIP LOCKED)
+                WHERE id = next.id
                 RETURNING * INTO claimed;
-                CONTINUE WHEN NOT FOUND;
-
                 INSERT INTO attempts (request_id, epoch, worker_id) VALUES (claimed.id, claimed.epoch, worker);
                 INSERT INTO audit (actor, action, request_id, detail)
                 VALUES ('worker ' || worker, 'claim', claimed.id, jsonb_build_object('epoch', claimed.epoch));
                 RETURN NEXT claimed;
                 RETURN;
             END LOOP;
-            RETURN;
+            EXIT look WHEN cut_at_turn IS NULL;
+            reach := reach * 4;
         EXCEPTION WHEN unique_violation THEN
             GET STACKED DIAGNOSTICS refused = CONSTRAINT_NAME;
             IF refused NOT IN ('requests_one_per_lane', 'requests_one_running') THEN

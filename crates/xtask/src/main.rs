@@ -1,9 +1,10 @@
-//! What a person types while developing: `cargo xtask test`, `up`, `down`, `services`, `images`.
+//! What a person types while developing: `cargo xtask test`, `bench`, `up`, `down`, `services`, `images`.
 //!
 //! It starts real services on this machine and nothing else: no registry of images is needed, and what it
 //! cannot set up it names, with the command to try by hand.
 
 mod apt;
+mod bench;
 mod checks;
 mod daemon;
 mod down;
@@ -54,6 +55,18 @@ enum Task {
         #[arg(last = true, value_name = "NEXTEST ARGS")]
         nextest: Vec<String>,
     },
+    /// Measure a release build against what a person would do by hand, as a table and as lines of JSON
+    Bench {
+        /// What to measure
+        #[arg(default_value = "all")]
+        bench: bench::Bench,
+        /// How often; a gigabyte at most three times
+        #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        runs: u16,
+        /// On which databases: sample, demo (Odoo's), big (the same with a gigabyte); all where none is named
+        #[arg(long = "input", value_name = "NAME")]
+        inputs: Vec<String>,
+    },
     /// Start the services, a dispatcher, workers and an exporter, and leave them running
     Up {
         /// How many workers
@@ -100,6 +113,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test { keep, nextest } => test::run(&layout, keep, &nextest),
+        Task::Bench { bench, runs, inputs } => bench::run(&layout, bench, runs, &inputs),
         Task::Up { workers, env } => up::run(&layout, workers, env.as_deref()).map(|()| ExitCode::SUCCESS),
         Task::Down { wipe } => down::run(&layout, wipe).map(|()| ExitCode::SUCCESS),
         Task::Images { majors } => images::build(&majors).map(|()| ExitCode::SUCCESS),

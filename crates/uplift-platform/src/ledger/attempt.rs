@@ -44,15 +44,19 @@ impl Ledger {
     /// # Errors
     /// The ledger's.
     pub async fn claim(&self, worker: WorkerId, attempt: Duration) -> Result<Option<Claimed>, LedgerError> {
-        let row = sqlx::query("SELECT id, epoch FROM claim_request($1, $2, $3)")
-            .bind(worker.0)
-            .bind(seconds(LEASE))
-            .bind(seconds(attempt))
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT r.*, a.name AS account_name, d.name AS database_name
+             FROM claim_request($1, $2, $3) r
+             JOIN accounts a ON a.id = r.account_id JOIN databases d ON d.id = r.database_id",
+        )
+        .bind(worker.0)
+        .bind(seconds(LEASE))
+        .bind(seconds(attempt))
+        .fetch_optional(&self.pool)
+        .await?;
         let Some(row) = row else { return Ok(None) };
         let lease = Lease::claimed(RequestId(row.try_get("id")?), Epoch(row.try_get("epoch")?), worker);
-        match request::read(&self.pool, lease.request()).await {
+        match request::decode(&row) {
             Ok(request) => Ok(Some(Claimed { lease, request })),
             Err(error) => {
                 // Nobody will work on it here. Where it cannot even be handed back, its lease runs out.

@@ -126,7 +126,8 @@ impl<'r> FromRow<'r, PgRow> for Decoded {
     }
 }
 
-fn decode(row: &PgRow) -> Result<Request, LedgerError> {
+/// Reads a request's row and the names that belong to it.
+pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
     let code: StateCode = text(row, "state")?;
     let progress = number(row, "progress_done")?.zip(number(row, "progress_total")?);
     Ok(Request {

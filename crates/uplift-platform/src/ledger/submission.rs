@@ -108,10 +108,12 @@ impl Ledger {
             Purpose::Production => Some(accepted_test(&mut tx, database, wish).await?),
         };
         let inserted = sqlx::query(
-            "INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
-                 traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format)
-             VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13)
-             ON CONFLICT (account_id, idempotency_key) DO NOTHING",
+            "WITH submitted AS (
+                 INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
+                     traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format)
+                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $14)
+                 ON CONFLICT (account_id, idempotency_key) DO NOTHING RETURNING id)
+             INSERT INTO audit (actor, action, request_id) SELECT $13, 'submit', id FROM submitted",
         )
         .bind(wish.request.0)
         .bind(bearer.account.0)
@@ -125,6 +127,7 @@ impl Ledger {
         .bind(wish.source_bytes.cast_signed())
         .bind(accepted.as_ref().map(|(test, _)| test))
         .bind(accepted.as_ref().map(|(_, pack)| &pack.0))
+        .bind(bearer.actor())
         .bind(wish.result_format.map(Format::as_str))
         .execute(&mut *tx)
         .await?;
@@ -133,11 +136,6 @@ impl Ledger {
             tx.rollback().await?;
             return self.known(bearer.account, wish).await?.ok_or(LedgerError::NotFound("request"));
         }
-        sqlx::query("INSERT INTO audit (actor, action, request_id) VALUES ($1, 'submit', $2)")
-            .bind(bearer.actor())
-            .bind(wish.request.0)
-            .execute(&mut *tx)
-            .await?;
         tx.commit().await?;
         Ok(Submitted::New(Box::new(request::read(&self.pool, wish.request).await?)))
     }
@@ -178,13 +176,10 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
-            let state = transition::lock(&mut tx, request).await?;
-            if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
-                return Ok(());
-            }
-            // Before the transition: this touches no index, and what the transition writes is then written once.
-            sqlx::query(
-                "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4 WHERE id = $1",
+            // This touches no index, and locks the row.
+            let told = sqlx::query(
+                "UPDATE requests SET source_bytes = $2, source_etag = $3, source_sha256 = $4
+                 WHERE id = $1 AND state = 'awaiting_upload'",
             )
             .bind(request.0)
             .bind(source.bytes.cast_signed())
@@ -192,6 +187,13 @@ impl Ledger {
             .bind(source.sha256.as_deref())
             .execute(&mut *tx)
             .await?;
+            let state = match told.rows_affected() {
+                0 => transition::lock(&mut tx, request).await?,
+                _ => StateCode::AwaitingUpload,
+            };
+            if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
+                return Ok(());
+            }
             transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await
         }
         .await;
