@@ -10,7 +10,7 @@ use uplift_tests::{
 };
 
 use crate::{
-    cluster::{Cluster, check},
+    cluster::Cluster,
     dumps::{Dump, Input},
     figure::Figure,
     memory::{self, Watch},
@@ -98,20 +98,17 @@ fn job_by_hand(cluster: &Cluster, dump: &Dump, scratch: &std::path::Path) -> f64
     let scripts = packs::steps(&dump.pack, dump.from, dump.to);
     let scripts =
         scripts.into_iter().chain(neutralize.iter().map(|Script { file, .. }| dump.pack.join(file)));
-    let scripts: Vec<String> = scripts.map(|file| format!("-f {}", file.display())).collect();
+    let scripts: Vec<String> = scripts.map(|file| file.display().to_string()).collect();
     let result = scratch.join("by-hand.sql.gz");
     let script = format!(
         "zcat {dump} | psql -qX -v ON_ERROR_STOP=1 -d work > /dev/null
-         for script in {scripts}; do PGOPTIONS='-c search_path=public' psql -qX1 -v ON_ERROR_STOP=1 -d work $script > /dev/null; done
+         for script in {scripts}; do PGOPTIONS='-c search_path=public' psql -qX -v ON_ERROR_STOP=1 -d work -f $script > /dev/null; done
          pg_dump --no-owner --no-privileges work | gzip > {result}",
         dump = dump.file.display(),
-        scripts = scripts.join(" ").replace("-f ", "-f"),
+        scripts = scripts.join(" "),
         result = result.display(),
     );
     let began = Instant::now();
     create_database(cluster, "work");
-    let created = began.elapsed().as_secs_f64();
-    let seconds = created + timed(&mut cluster.shell("tenant", &script));
-    check(cluster.shell("tenant", "gzip -t").arg(result));
-    seconds
+    began.elapsed().as_secs_f64() + timed(&mut cluster.shell("tenant", &script))
 }
