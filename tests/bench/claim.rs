@@ -244,6 +244,7 @@ async fn queue(ledger: &Ledger, customer: &Bearer, database: &str) {
         purpose: Purpose::Test,
         target: "3.0".parse().unwrap(),
         source_name: "dump.sql.gz".into(),
+        result_format: None,
         source_bytes: 4096,
         idempotency_key: Some(request.to_string()),
         traceparent: None,

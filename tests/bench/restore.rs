@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use uplift_core::{event::Event, plan};
+use uplift_core::{Format, event::Event, plan};
 use uplift_tests::{pack, process::binary};
 
 use crate::{
@@ -59,7 +59,9 @@ pub(crate) async fn dump(runs: usize, inputs: &[Input]) {
         let out = scratch.path().join("result.sql.gz");
         for _ in 0..input.runs(runs) {
             let plan = plan::Plan::Dump(plan::Dump {
-                compression: plan::Compression::Gzip,
+                format: Format::Gzip,
+                backup: None,
+                manifest: None,
                 source_major: None,
                 neutralize: Vec::new(),
                 reconcile: Vec::new(),
@@ -87,7 +89,7 @@ struct Run {
 fn engine_restore(cluster: &Cluster, dump: &Dump) -> Run {
     cluster.drop_database("work");
     let plan = plan::Plan::Restore(plan::Restore {
-        input: plan::Input { bytes: bytes(&dump.file), compression: plan::Compression::Gzip },
+        input: plan::Input { bytes: bytes(&dump.file), format: Format::Gzip },
         max_expanded_bytes: u64::MAX,
         packs: vec![pack(&dump.pack).probes()],
     });

@@ -7,11 +7,12 @@ use uplift_core::{Purpose, RequestId};
 use uplift_tests::{
     compare, data,
     fleet::{Fleet, Options},
+    packs,
     postgres::{Database, tool},
     request::report,
 };
 
-use crate::{dumps, odoo};
+use crate::dumps;
 
 /// Tryton, with a step that changes what its parties look like.
 const TRYTON: &str = r#"
@@ -41,7 +42,8 @@ CREATE INDEX party_party_shout ON party_party (shout);";
 #[tokio::test]
 async fn a_backup_of_odoo_comes_back_with_its_filestore() {
     let fleet = Fleet::with(Options::default()).await;
-    let folder = odoo::test_pack(&fleet);
+    let folder = fleet.file("odoo-test");
+    packs::odoo_test(&folder);
     fleet.push_pack(&folder);
     let backup = data("odoo17-demo.zip");
     let test = fleet.submit(Purpose::Test, &backup, "17.1", "odoo");
@@ -60,7 +62,7 @@ async fn a_backup_of_odoo_comes_back_with_its_filestore() {
     upgraded.restore(&unpacked.join("dump.sql"));
     let by_hand = Database::create("by_hand").await;
     by_hand.restore(&data("odoo17-demo.sql.gz"));
-    for file in odoo::steps(&folder) {
+    for file in packs::steps(&folder, "17.0", "17.1") {
         by_hand.psql_file(&file, &[]);
     }
     compare::assert_same(&by_hand, &upgraded).await;

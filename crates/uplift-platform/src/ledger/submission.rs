@@ -111,9 +111,9 @@ impl Ledger {
             "WITH submitted AS (
                  INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
                      traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format)
-                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $14)
+                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13)
                  ON CONFLICT (account_id, idempotency_key) DO NOTHING RETURNING id)
-             INSERT INTO audit (actor, action, request_id) SELECT $13, 'submit', id FROM submitted",
+             INSERT INTO audit (actor, action, request_id) SELECT $14, 'submit', id FROM submitted",
         )
         .bind(wish.request.0)
         .bind(bearer.account.0)
@@ -127,8 +127,8 @@ impl Ledger {
         .bind(wish.source_bytes.cast_signed())
         .bind(accepted.as_ref().map(|(test, _)| test))
         .bind(accepted.as_ref().map(|(_, pack)| &pack.0))
-        .bind(bearer.actor())
         .bind(wish.result_format.map(Format::as_str))
+        .bind(bearer.actor())
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
