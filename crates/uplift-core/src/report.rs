@@ -26,6 +26,8 @@ pub struct Report {
     pub purpose: Purpose,
     /// Such as `odoo`.
     pub product: String,
+    /// Such as `Odoo`, for people.
+    pub product_title: String,
     /// The version that came in.
     pub source_version: Version,
     /// The version that goes out.

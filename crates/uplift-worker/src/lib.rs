@@ -12,6 +12,7 @@ pub mod keeper;
 mod logbook;
 mod outcome;
 mod packs;
+mod page;
 mod patience;
 mod reaper;
 mod report;

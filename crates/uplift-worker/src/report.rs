@@ -1,6 +1,6 @@
 //! The report of a delivered request: assembled, shown as a page, stored.
 
-use askama::Template;
+use askama::Template as _;
 use bytes::Bytes;
 use uplift_core::{
     Failure, Format, Lease, Pack, PackDigest, Purpose,
@@ -15,6 +15,7 @@ use crate::{
     context::Context,
     facts::Facts,
     outcome::{Ended, infrastructure, of_objects},
+    page::Page,
     patience::patiently,
     result::Stored,
 };
@@ -55,6 +56,7 @@ pub(crate) fn assemble(
         database: request.database_name.clone(),
         purpose: request.purpose,
         product: detected.product.clone(),
+        product_title: made.pack.title().to_owned(),
         source_version: detected.version.clone(),
         target_version: request.target.clone(),
         path: path.collect(),
@@ -86,17 +88,10 @@ pub(crate) fn assemble(
     })
 }
 
-/// The report as a page. Everything in it is escaped: names of tables come from the customer's dump.
-#[derive(Template)]
-#[template(path = "report.html")]
-struct Page<'a> {
-    report: &'a Report,
-}
-
 /// Stores the report, for programs and for people.
 pub(crate) async fn store(context: &Context, lease: &Lease, report: &Report) -> Result<(), Ended> {
     let json = serde_json::to_vec_pretty(report).map_err(|error| infrastructure(PLACE, &error))?;
-    let html = Page { report }.render().map_err(|error| infrastructure(PLACE, &error))?;
+    let html = Page::of(report).render().map_err(|error| infrastructure(PLACE, &error))?;
     put(context, lease, "report.json", json, "application/json").await?;
     put(context, lease, "report.html", html.into_bytes(), "text/html; charset=utf-8").await
 }
