@@ -20,3 +20,4 @@ mod memory;
 mod odoo;
 mod rolling;
 mod sample;
+mod traces;

@@ -47,6 +47,7 @@ pub struct Fleet {
     ops_token: String,
     started: usize,
     /// Dropped behind the processes.
+    environment: Vec<(String, String)>,
     _wreck: Wreck,
     /// Dropped last: the processes' logs are in it.
     pub directory: TempDir,
@@ -62,6 +63,8 @@ pub struct Options {
     pub objects: String,
     /// Lines for the section `[dispatcher]`.
     pub dispatcher: String,
+    /// Variables for the dispatcher and the workers.
+    pub environment: Vec<(String, String)>,
     /// How often a worker looks at the ledger when no hint comes, in seconds.
     pub poll_seconds: u64,
 }
@@ -74,6 +77,7 @@ impl Default for Options {
             worker: String::new(),
             objects: String::new(),
             dispatcher: String::new(),
+            environment: Vec::new(),
             poll_seconds: 5,
         }
     }
@@ -109,7 +113,7 @@ impl Fleet {
             fleet: config.worker.fleet,
         };
         let host = Host::connect(&docker).await.unwrap();
-        let dispatcher = dispatcher(directory.path(), "dispatcher", port);
+        let dispatcher = dispatcher(directory.path(), "dispatcher", port, &options.environment);
         let mut fleet = Self {
             ops_token: token(directory.path(), "operators", "operator"),
             token: token(directory.path(), "acme", "customer"),
@@ -117,6 +121,7 @@ impl Fleet {
             ledger,
             objects,
             host,
+            environment: options.environment,
             _wreck: Wreck { fleet: name.clone(), ledger: database.name.clone() },
             database,
             dispatcher,
@@ -183,14 +188,19 @@ impl Fleet {
     pub async fn restart_dispatcher(&mut self) {
         self.dispatcher.kill();
         let (_, port) = self.server.rsplit_once(':').expect("a URL with a port");
-        self.dispatcher = dispatcher(self.directory.path(), "dispatcher", port.parse().unwrap());
+        self.dispatcher = dispatcher(
+            self.directory.path(),
+            "dispatcher",
+            port.parse().unwrap(),
+            &self.environment,
+        );
         ready(&mut self.dispatcher, &self.server).await;
     }
 
     /// Starts another dispatcher beside the first one; gives it and where it listens.
     pub async fn second_dispatcher(&self) -> (Process, String) {
         let port = free_port();
-        let mut second = dispatcher(self.directory.path(), "dispatcher-2", port);
+        let mut second = dispatcher(self.directory.path(), "dispatcher-2", port, &self.environment);
         let server = format!("http://127.0.0.1:{port}");
         ready(&mut second, &server).await;
         (second, server)
@@ -331,11 +341,12 @@ disk_bytes = 4_294_967_296
     )
 }
 
-fn dispatcher(directory: &Path, name: &str, port: u16) -> Process {
+fn dispatcher(directory: &Path, name: &str, port: u16, environment: &[(String, String)]) -> Process {
     let config = directory.join("uplift.toml");
-    let listen = ("DISPATCHER__LISTEN".to_owned(), format!("127.0.0.1:{port}"));
+    let listen = ("UPLIFT__DISPATCHER__LISTEN".to_owned(), format!("127.0.0.1:{port}"));
+    let environment = [environment, &[listen]].concat();
     let log = directory.join(format!("{name}.log"));
-    Process::start_with("uplift-dispatcher", &["--config", config.to_str().unwrap()], &[listen], &log)
+    Process::start_in("uplift-dispatcher", &["--config", config.to_str().unwrap()], &environment, &log)
 }
 
 async fn ready(dispatcher: &mut Process, server: &str) {

@@ -8,6 +8,7 @@
 )]
 
 pub mod broker;
+pub mod collector;
 pub mod compare;
 pub mod fleet;
 pub mod major;

@@ -22,11 +22,17 @@ impl Process {
 
     /// The same, with settings that win over its file: `("WORKER__SLOTS", "4")`.
     pub fn start_with(program: &str, arguments: &[&str], settings: &[(String, String)], log: &Path) -> Self {
+        let variable = |(name, value): &(String, String)| (format!("UPLIFT__{name}"), value.clone());
+        Self::start_in(program, arguments, &settings.iter().map(variable).collect::<Vec<_>>(), log)
+    }
+
+    /// The same, with variables of the environment.
+    pub fn start_in(program: &str, arguments: &[&str], environment: &[(String, String)], log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(binary(program))
             .args(arguments)
             .env("RUST_BACKTRACE", "1")
-            .envs(settings.iter().map(|(name, value)| (format!("UPLIFT__{name}"), value)))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use uplift_core::{
     Failure,
     event::Level,
@@ -12,7 +12,7 @@ use uplift_core::{
     request::{Delivery, StateCode},
 };
 use uplift_platform::{
-    boot::trace,
+    boot::{spans, trace::Work},
     ledger::{LedgerError, Request, Settlement},
 };
 use uplift_sandbox::Label;
@@ -22,32 +22,25 @@ use crate::{
     keeper::{Hold, Stop},
     logbook::Logbook,
     outcome::{Ended, chain},
+    spans::within,
     stages,
 };
 
 /// How long removing a sandbox may take before it is left to the reaper.
 pub(crate) const REMOVAL: Duration = Duration::from_secs(60);
 
-/// Runs an attempt to its end.
-pub(crate) async fn run(context: Arc<Context>, hold: Hold, request: Request) {
-    let span = tracing::info_span!(
-        "attempt",
-        request.id = %request.id,
-        attempt.epoch = %hold.lease().epoch(),
-        worker.id = %context.worker,
-        request.purpose = %request.purpose,
-    );
-    if let Some(traceparent) = &request.traceparent {
-        trace::link(&span, traceparent);
-    }
-    async {
+/// Runs an attempt to its end, within its span.
+pub(crate) async fn run(context: Arc<Context>, hold: Hold, request: Request, span: Span) {
+    let work = Work::begin(span);
+    let code = async {
         tracing::info!("claimed");
         // However this ends, by a panic too: a lease that nobody works on is not kept.
         let _ended = EndedWhenDropped(hold.clone());
-        upgrade(&context, &hold, &request).await;
+        upgrade(&context, &hold, &request).await
     }
-    .instrument(span)
+    .instrument(work.span())
     .await;
+    work.end(code);
 }
 
 struct EndedWhenDropped(Hold);
@@ -58,29 +51,34 @@ impl Drop for EndedWhenDropped {
     }
 }
 
-/// Does the work, removes its sandbox and tells the ledger.
-async fn upgrade(context: &Context, hold: &Hold, request: &Request) {
+/// Does the work, removes its sandbox and tells the ledger. Gives the code of what went wrong, if anything did.
+async fn upgrade(context: &Context, hold: &Hold, request: &Request) -> Option<&'static str> {
     let log = Logbook::open(hold.clone(), context.ledger.clone(), context.clock);
     let label = Label { request: request.id, epoch: hold.lease().epoch(), worker: context.worker };
     let ended = tokio::select! {
         stop = hold.stopped() => Err(Ended::Stopped(stop)),
         done = stages::run(context, hold, request, &log, &label) => done,
     };
+    let code = ended.as_ref().err().map(Ended::code);
     let Some(settlement) = settlement(ended) else {
         tracing::warn!("stopped without a word to the ledger: the lease is lost");
         remove(context, &label).await;
-        return remove_stored(context, &label).await;
+        remove_stored(context, &label).await;
+        return code;
     };
     say_farewell(&log, &settlement).await;
     log.close().await;
     // Who reads "delivered" finds nothing left behind; who is given the request back does not wait for it.
-    if matches!(settlement, Settlement::Failed(Failure::Released { .. })) {
-        settle(context, hold, &settlement).await;
+    let settling = within(spans::settle(), settle(context, hold, &settlement));
+    let settled = if matches!(settlement, Settlement::Failed(Failure::Released { .. })) {
+        let settled = settling.await;
         remove(context, &label).await;
+        settled
     } else {
         remove(context, &label).await;
-        settle(context, hold, &settlement).await;
-    }
+        settling.await
+    };
+    code.or(settled.err().map(|lost| lost.code()))
 }
 
 async fn remove(context: &Context, label: &Label) {
@@ -129,22 +127,25 @@ async fn say_farewell(log: &Logbook, settlement: &Settlement) {
 }
 
 /// Tells the ledger, however long it takes to come back; a lease that is lost meanwhile ends it.
-async fn settle(context: &Context, hold: &Hold, settlement: &Settlement) {
+async fn settle(context: &Context, hold: &Hold, settlement: &Settlement) -> Result<(), Ended> {
     loop {
         match context.ledger.settle(hold.lease(), settlement).await {
-            Ok(state) => return report(settlement, state),
-            Err(LedgerError::LeaseLost(_)) => {
-                return tracing::warn!("settled nothing: the lease is lost");
+            Ok(state) => {
+                report(settlement, state);
+                return Ok(());
             }
+            Err(LedgerError::LeaseLost(_)) => break,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "settle; trying again");
                 tokio::select! {
                     () = sleep(Duration::from_secs(1)) => {}
-                    () = lost(hold) => return tracing::warn!("settled nothing: the lease is lost"),
+                    () = lost(hold) => break,
                 }
             }
         }
     }
+    tracing::warn!("settled nothing: the lease is lost");
+    Err(Stop::LeaseLost.into())
 }
 
 /// Other reasons to stop come too late once there is something to settle.

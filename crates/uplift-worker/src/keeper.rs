@@ -12,6 +12,7 @@ use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{sleep, timeout_at},
 };
+use tracing::{Instrument as _, Span};
 use uplift_core::{
     Lease,
     event::Stage,
@@ -47,7 +48,7 @@ pub enum Stop {
 
 /// The thread that renews.
 pub struct Keeper {
-    hands: mpsc::UnboundedSender<Hold>,
+    hands: mpsc::UnboundedSender<(Hold, Span)>,
 }
 
 /// A lease that is being kept. Clones are the same lease; it is kept until [`Hold::end`].
@@ -87,7 +88,7 @@ impl Keeper {
     /// # Errors
     /// The thread cannot be started, or the ledger cannot be reached.
     pub async fn start(ledger: &SecretString) -> Result<Self> {
-        let (hands, mut taken) = mpsc::unbounded_channel::<Hold>();
+        let (hands, mut taken) = mpsc::unbounded_channel::<(Hold, Span)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -104,8 +105,8 @@ impl Keeper {
                     }
                 };
                 let _ = connected.send(Ok(()));
-                while let Some(hold) = taken.recv().await {
-                    tokio::spawn(keep(hold, ledger.clone()));
+                while let Some((hold, span)) = taken.recv().await {
+                    tokio::spawn(keep(hold, ledger.clone()).instrument(span));
                 }
             });
         };
@@ -117,7 +118,7 @@ impl Keeper {
         Ok(Self { hands })
     }
 
-    /// Keeps a lease that was claimed, for as long as an attempt may take.
+    /// Keeps a lease that was claimed, for as long as an attempt may take; what it logs belongs to the current span.
     #[must_use]
     pub fn hold(&self, lease: Lease, claimed_at: Instant, limits: Limits) -> Hold {
         let hold = Hold(Arc::new(Shared {
@@ -129,7 +130,7 @@ impl Keeper {
             stop: watch::Sender::new(None),
             ended: watch::Sender::new(false),
         }));
-        if self.hands.send(hold.clone()).is_err() {
+        if self.hands.send((hold.clone(), Span::current())).is_err() {
             hold.stop(Stop::LeaseLost);
         }
         hold

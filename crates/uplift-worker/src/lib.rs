@@ -18,6 +18,7 @@ mod reaper;
 mod report;
 mod result;
 mod slots;
+mod spans;
 mod stages;
 
 use std::sync::Arc;

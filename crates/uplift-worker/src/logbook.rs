@@ -7,6 +7,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
+use tracing::Instrument as _;
 use uplift_core::{Clock, event::Level};
 use uplift_platform::{
     Ledger,
@@ -45,7 +46,7 @@ impl Logbook {
     /// Opens the log of a request that is held.
     pub(crate) fn open(hold: Hold, ledger: Ledger, clock: Clock) -> Self {
         let (lines, queue) = mpsc::channel(QUEUE);
-        Self { lines, writer: tokio::spawn(write(hold, ledger, queue, clock)), clock }
+        Self { lines, writer: tokio::spawn(write(hold, ledger, queue, clock).in_current_span()), clock }
     }
 
     /// Says a line, or several where the text has line breaks.

@@ -15,6 +15,19 @@ pub(crate) enum Ended {
     Stopped(Stop),
 }
 
+impl Ended {
+    /// The word for it in traces: the failure's where there is one.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Failed(failure) => failure.code(),
+            Self::Stopped(Stop::LeaseLost) => "lease_lost",
+            Self::Stopped(Stop::Cancelled) => "cancelled",
+            Self::Stopped(Stop::DeadlinePassed { .. }) => "deadline_passed",
+            Self::Stopped(Stop::Released(_)) => "released",
+        }
+    }
+}
+
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))

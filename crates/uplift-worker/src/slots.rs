@@ -23,6 +23,7 @@ use crate::{
     context::Context,
     keeper::{Hold, Keeper, Stop},
     outcome::chain,
+    spans::Claiming,
 };
 
 /// How often the ledger is told that this worker lives.
@@ -61,6 +62,7 @@ pub(crate) async fn run(
         if shutdown.is_cancelled() {
             break;
         }
+        let claiming = Claiming::begin(context.worker, hint.as_ref());
         let claimed = claim(context).await;
         eager = matches!(claimed, Claim::Taken { .. });
         match (hint, &claimed) {
@@ -75,12 +77,14 @@ pub(crate) async fn run(
         }
         if let Claim::Taken { claimed, asked_at } = claimed {
             holds.retain(Hold::is_live);
-            let hold = keeper.hold(claimed.lease, asked_at, context.deadlines());
+            let span = claiming.taken(&claimed);
+            let Claimed { lease, request } = *claimed;
+            let hold = span.in_scope(|| keeper.hold(lease, asked_at, context.deadlines()));
             holds.push(hold.clone());
             running.spawn(occupied(
                 context.clone(),
                 permit,
-                attempt::run(context.clone(), hold, claimed.request),
+                attempt::run(context.clone(), hold, request, span),
             ));
         }
         while let Some(ended) = running.try_join_next() {

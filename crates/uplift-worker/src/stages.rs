@@ -12,6 +12,7 @@ use uplift_core::{
     request::Delivery,
 };
 use uplift_platform::{
+    boot::spans,
     ledger::{LedgerError, Request},
     objects::{Expect, Reader},
 };
@@ -27,6 +28,7 @@ use crate::{
     packs::{self, Packs},
     patience::patiently,
     report,
+    spans::{Steps, within},
 };
 
 /// How much of a dump is looked at before anything else is done: `pg_dump`'s head is some hundred bytes long.
@@ -41,17 +43,21 @@ pub(crate) async fn run(
     label: &Label,
 ) -> Result<Delivery, Ended> {
     let mut attempt = Attempt { context, hold, request, log, facts: Facts::default() };
-    attempt.enter(Stage::Fetch).await?;
-    let packs = packs::load(context, request.pack.as_ref()).await?;
-    let sniffed = attempt.sniff(label).await?;
-    let sandbox = attempt.open(label, &sniffed).await?;
-    attempt.restore(&sandbox, &sniffed, &packs).await?;
+    let fetch = async {
+        attempt.enter(Stage::Fetch).await?;
+        let packs = packs::load(context, request.pack.as_ref()).await?;
+        let sniffed = attempt.sniff(label).await?;
+        let sandbox = attempt.open(label, &sniffed).await?;
+        Ok((packs, sniffed, sandbox))
+    };
+    let (packs, sniffed, sandbox) = within(spans::stage(Stage::Fetch), fetch).await?;
+    within(spans::stage(Stage::Restore), attempt.restore(&sandbox, &sniffed, &packs)).await?;
     let (digest, pack, hops) = attempt.choose(packs).await?;
-    attempt.upgrade(&sandbox, &hops).await?;
-    let result = attempt.dump(&sandbox, &pack, &sniffed).await?;
+    within(spans::stage(Stage::Upgrade), attempt.upgrade(&sandbox, &hops)).await?;
+    let result = within(spans::stage(Stage::Dump), attempt.dump(&sandbox, &pack, &sniffed)).await?;
     let proven = request.purpose == Purpose::Production || context.config.prove_tests;
     if proven {
-        attempt.prove(&sandbox, &result).await?;
+        within(spans::stage(Stage::Prove), attempt.prove(&sandbox, &result)).await?;
     }
     let major = sandbox.major();
     let made = report::Made {
@@ -63,7 +69,7 @@ pub(crate) async fn run(
         result: &result,
         proven,
     };
-    attempt.publish(&made).await
+    within(spans::report(), attempt.publish(&made)).await
 }
 
 /// An attempt on its way.
@@ -237,15 +243,22 @@ impl Attempt<'_> {
         output: Option<&mut uplift_platform::objects::Writer>,
     ) -> Result<engine::Ran, Ended> {
         let mut session = engine::start(sandbox, Run { place, plan, input, output }).await?;
-        let ran = self.listen(&mut session).await;
+        let mut steps = Steps::default();
+        let ran = self.listen(&mut session, &mut steps).await;
+        steps.end(ran.as_ref().err());
         if ran.is_err() {
             session.kill().await;
         }
         ran
     }
 
-    async fn listen(&mut self, session: &mut engine::Session<'_>) -> Result<engine::Ran, Ended> {
+    async fn listen(
+        &mut self,
+        session: &mut engine::Session<'_>,
+        steps: &mut Steps,
+    ) -> Result<engine::Ran, Ended> {
         while let Some(event) = session.next().await? {
+            steps.hear(&event);
             self.facts.learn(&event);
             self.tell(event).await?;
         }

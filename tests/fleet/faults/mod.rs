@@ -10,6 +10,7 @@ mod drain;
 mod ledger;
 mod orphans;
 mod store;
+mod traces;
 mod worker;
 
 use std::path::PathBuf;

@@ -18,14 +18,17 @@ use std::{
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, MatchedPath, Request},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{delete, get, post},
 };
 use tracing::Instrument as _;
 use uplift_core::pack::MAX_ARCHIVE_BYTES;
-use uplift_platform::boot::trace;
+use uplift_platform::boot::{
+    spans,
+    trace::{self, Work},
+};
 
 pub use openapi::description;
 pub use ops::check_token;
@@ -68,12 +71,11 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/tokens/{id}", delete(ops::revoke_token))
         .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)));
     Router::new()
-        .nest("/api/v1", slow.merge(quick))
+        .nest("/api/v1", slow.merge(quick).layer(middleware::from_fn(traced)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::map_response(problem::translate))
-        .layer(middleware::from_fn(traced))
         .with_state(context)
 }
 
@@ -88,20 +90,18 @@ async fn answer_within(patience: Duration, request: Request, next: Next) -> Resp
     }
 }
 
-/// A span for each request to the API, and a line at its end.
+/// A span for each call of the API, in the caller's trace where it has one, and a line at its end.
 async fn traced(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!("http", http.method = %method, http.path = path);
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let work = Work::begin(spans::api_call(request.method().as_str(), route, request.uri().path()));
     if let Some(remote) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
-        trace::link(&span, remote);
+        trace::continue_from(&work.span(), remote);
     }
     let begun = Instant::now();
-    async {
-        let response = next.run(request).await;
-        let millis = begun.elapsed().as_millis();
-        tracing::debug!(http.status = response.status().as_u16(), millis, "answered");
-        response
-    }
-    .instrument(span)
-    .await
+    let response = next.run(request).instrument(work.span()).await;
+    let (status, millis) = (response.status().as_u16(), begun.elapsed().as_millis());
+    work.span().in_scope(|| tracing::debug!(millis, "answered"));
+    spans::api_answered(&work.span(), status);
+    work.end((status >= 500).then_some("server_error"));
+    response
 }

@@ -68,7 +68,8 @@ pub(super) async fn submit(
         source_name: file_name(&wish.file_name),
         result_format: wish.result_format,
         idempotency_key: idempotency_key(&headers)?,
-        traceparent: trace_of(&headers).or_else(traceparent),
+        // Where this process records no traces, the client's own is what an attempt is linked to.
+        traceparent: traceparent().or_else(|| trace_of(&headers)),
         upload_id: String::new(),
         database: database(wish.database)?,
         purpose: wish.purpose,

@@ -1,13 +1,27 @@
 //! What every process does first and last: telemetry, signals.
 
+mod lines;
+pub mod spans;
 pub mod trace;
 
 use anyhow::{Context as _, Result};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::{Metadata, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+use uplift_core::Clock;
+
+use lines::Lines;
+
+/// Where traces go, if anywhere. The exporter itself reads this and the other variables that OpenTelemetry has for it.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// What the log shows where `RUST_LOG` says nothing.
 const DEFAULT_FILTER: &str = "info,lapin=warn,sqlx=warn,aws_config=warn,hyper=warn";
@@ -36,34 +50,49 @@ impl Drop for Telemetry {
 pub fn telemetry(service: &'static str) -> Result<Telemetry> {
     // One provider for every TLS client of the process; a second installation is what another part has done.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let provider = match std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT") {
-        None => None,
-        Some(_) => {
-            let exporter = opentelemetry_otlp::SpanExporter::builder()
-                .with_http()
-                .build()
-                .context("build the OTLP exporter")?;
-            let resource = Resource::builder().with_service_name(service).build();
-            Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
-        }
-    };
-    let spans = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("uplift")));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let provider = if is_set(ENDPOINT) { Some(exporter(service)?) } else { None };
+    let spans = provider.as_ref().map(|provider| {
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("uplift"));
+        let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
+        layer.with_target(false).with_filter(filter_fn(is_ours))
+    });
     let lines = if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        lines.boxed()
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed()
     } else {
-        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        Lines::new(std::io::stderr, Clock::System).boxed()
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    // However little is logged, a line says which attempt it is about.
+    let filter = filter.or(filter_fn(|metadata| metadata.is_span() && is_ours(metadata)));
     tracing_subscriber::registry()
-        .with(filter)
         .with(spans)
-        .with(lines)
+        .with(lines.with_filter(filter))
         .try_init()
         .context("start logging")?;
     Ok(Telemetry { provider })
+}
+
+/// Sends traces in batches, from a thread of its own and out of a queue that drops what does not fit: a collector
+/// that is slow or away slows nothing down.
+fn exporter(service: &'static str) -> Result<SdkTracerProvider> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .build()
+        .with_context(|| format!("build the exporter of traces to {ENDPOINT}"))?;
+    let resource =
+        Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let resource = if is_set("OTEL_SERVICE_NAME") { resource } else { resource.with_service_name(service) };
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build())
+}
+
+/// By OpenTelemetry's rule, a variable that is empty is not set.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// What goes into traces: our own spans and lines, none of a library's.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("uplift") && *metadata.level() <= LevelFilter::INFO
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT.

@@ -14,10 +14,17 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 use uplift_core::{Purpose, RequestId};
 
 use super::{HintError, HintsConfig, QueueDepths, connect::connect, message, topology::Topology};
-use crate::backoff::Backoff;
+use crate::{
+    backoff::Backoff,
+    boot::{
+        spans,
+        trace::{self, Work},
+    },
+};
 
 /// How long one publish may take.
 const CONFIRM: Duration = Duration::from_secs(5);
@@ -63,7 +70,7 @@ impl Publisher {
     }
 
     /// Publishes one hint and waits until the broker has stored it: at most five seconds, no time at all without a
-    /// connection.
+    /// connection. `traceparent` is that of the request's submission.
     ///
     /// # Errors
     /// Any [`HintError`]: the hint may not be stored.
@@ -73,9 +80,29 @@ impl Publisher {
         request: RequestId,
         traceparent: Option<&str>,
     ) -> Result<(), HintError> {
-        let (body, properties) = message::write(request, traceparent, self.config.ttl())
-            .map_err(|err| HintError::Misconfigured(format!("a hint cannot be written: {err}")))?;
         let exchange = self.topology.exchange();
+        let work = Work::begin(spans::publish_hint(&exchange, purpose));
+        if let Some(traceparent) = traceparent {
+            trace::continue_from(&work.span(), traceparent);
+        }
+        let published =
+            self.publish_to(exchange, purpose, request, traceparent).instrument(work.span()).await;
+        work.end(published.is_err().then_some("not_published"));
+        published
+    }
+
+    async fn publish_to(
+        &self,
+        exchange: String,
+        purpose: Purpose,
+        request: RequestId,
+        traceparent: Option<&str>,
+    ) -> Result<(), HintError> {
+        // Whoever takes the hint is linked to its publishing; without traces here, to the submission.
+        let own = trace::traceparent();
+        let (body, properties) =
+            message::write(request, own.as_deref().or(traceparent), self.config.ttl())
+                .map_err(|err| HintError::Misconfigured(format!("a hint cannot be written: {err}")))?;
         self.bounded(|link| async move {
             let options = BasicPublishOptions { mandatory: true, ..Default::default() };
             let (exchange, key) = (exchange.as_str().into(), purpose.as_str().into());

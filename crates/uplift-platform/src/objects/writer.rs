@@ -7,6 +7,9 @@ use aws_sdk_s3::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 use tokio::{runtime::Handle, task::JoinSet};
+use tracing::Instrument as _;
+
+use crate::boot::{spans, trace::Work};
 
 use super::{
     Objects, ObjectsError, Result, client,
@@ -58,6 +61,8 @@ pub struct Writer {
     bytes: u64,
     hasher: Sha256,
     over: bool,
+    /// From the first byte to the last one that the store has.
+    work: Option<Work>,
 }
 
 #[derive(Debug)]
@@ -76,9 +81,11 @@ impl Writer {
         })
         .await?;
         let sizes = PartSizes::plan(expected_bytes);
+        let upload = upload_id(key, started.upload_id())?;
+        let span = spans::upload(&objects.inner.bucket, &objects.full(key), &upload.0);
         Ok(Self {
             key: key.to_owned(),
-            upload: upload_id(key, started.upload_id())?,
+            upload,
             objects,
             sizes,
             part_bytes: sizes.size(1, key)?,
@@ -91,6 +98,7 @@ impl Writer {
             bytes: 0,
             hasher: Sha256::new(),
             over: false,
+            work: Some(Work::begin(span)),
         })
     }
 
@@ -142,6 +150,10 @@ impl Writer {
         match self.try_finish().await {
             Ok(written) => {
                 self.over = true;
+                if let Some(work) = self.work.take() {
+                    spans::uploaded(&work.span(), written.bytes);
+                    work.end(None);
+                }
                 Ok(written)
             }
             Err(err) => {
@@ -205,7 +217,9 @@ impl Writer {
         let bytes = std::mem::take(&mut self.filling).freeze();
         self.sending_bytes += bytes.len();
         let (objects, key, upload) = (self.objects.clone(), self.key.clone(), self.upload.clone());
-        self.sending.spawn(async move { send(&objects, &key, &upload, number, bytes).await });
+        let span = self.work.as_ref().map_or_else(tracing::Span::none, Work::span);
+        let sending = async move { send(&objects, &key, &upload, number, bytes).await };
+        self.sending.spawn(sending.instrument(span));
         self.next_number += 1;
         // Past the last part the size no longer matters: sending that part is what fails.
         self.part_bytes = self.sizes.size(self.next_number, &self.key).unwrap_or(next_bytes);
