@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use uplift_core::RequestId;
 use uplift_platform::{Config, Ledger, Objects};
-use uplift_sandbox::{DockerConfig, Host};
+use uplift_sandbox::{DockerConfig, Host, SandboxConfig};
 use uuid::Uuid;
 
 use crate::{
@@ -112,7 +112,7 @@ impl Fleet {
             images: config.worker.images,
             fleet: config.worker.fleet,
         };
-        let host = Host::connect(&docker).await.unwrap();
+        let host = Host::connect(&SandboxConfig { docker, ..SandboxConfig::default() }).await.unwrap();
         let dispatcher = dispatcher(directory.path(), "dispatcher", port, &options.environment);
         let mut fleet = Self {
             ops_token: token(directory.path(), "operators", "operator"),

@@ -99,6 +99,10 @@ pub struct WorkerConfig {
     pub poll_seconds: u64,
     /// Seconds between two looks for leftovers.
     pub reap_seconds: u64,
+    /// What dumps are worked on in.
+    pub sandbox: SandboxKind,
+    /// Where the sandboxes of processes lie, one directory a fleet.
+    pub sandbox_directory: PathBuf,
     /// Docker's unix socket; where unset, `DOCKER_HOST` or `/var/run/docker.sock`.
     pub docker_socket: Option<PathBuf>,
     /// What the images' names begin with: `uplift` means `uplift/postgres:15`.
@@ -122,6 +126,19 @@ pub struct StageSeconds {
     pub prove: u64,
     /// The report is stored.
     pub settle: u64,
+}
+
+/// What dumps are worked on in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxKind {
+    /// Containers, which a hostile dump cannot leave.
+    #[default]
+    Docker,
+    /// Plain processes: no containment, for dumps that one trusts.
+    Process,
+    /// Containers where Docker answers and has the images, else processes.
+    Auto,
 }
 
 /// What the exporter needs.
@@ -161,6 +178,8 @@ impl Default for WorkerConfig {
             prove_tests: false,
             poll_seconds: 10,
             reap_seconds: 30,
+            sandbox: SandboxKind::default(),
+            sandbox_directory: "/var/tmp/uplift-sandboxes".into(),
             docker_socket: None,
             images: "uplift".into(),
             fleet: "uplift".into(),

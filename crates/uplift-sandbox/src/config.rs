@@ -1,8 +1,32 @@
-//! Where the daemon is, and what it is to be asked for.
+//! Which kind of host is wanted, where it is, and what it is to be asked for.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+/// Where sandboxes are made.
+#[derive(Clone, Debug, Default)]
+pub struct SandboxConfig {
+    /// By what.
+    pub kind: Kind,
+    /// Where that is Docker.
+    pub docker: DockerConfig,
+    /// Where those are processes.
+    pub process: ProcessConfig,
+}
+
+/// What sandboxes are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Containers, which hostile bytes cannot leave.
+    #[default]
+    Docker,
+    /// Plain processes: no containment, for dumps that one trusts.
+    Process,
+    /// Containers where Docker answers and has the images, else processes.
+    Auto,
+}
 
 /// How to reach Docker, and under which names.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,5 +45,21 @@ pub struct DockerConfig {
 impl Default for DockerConfig {
     fn default() -> Self {
         Self { socket: None, images: "uplift".into(), fleet: "uplift".into() }
+    }
+}
+
+/// Where processes' sandboxes lie.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// One directory a sandbox is made in here. Two fleets need two: a reaper removes what its own ledger does not
+    /// know.
+    pub directory: PathBuf,
+    /// The engine's program. Unset: `uplift-engine` beside this program, else on `PATH`.
+    pub engine: Option<PathBuf>,
+}
+
+impl Default for ProcessConfig {
+    fn default() -> Self {
+        Self { directory: PathBuf::from("/var/tmp/uplift-sandboxes"), engine: None }
     }
 }

@@ -1,4 +1,6 @@
-//! What can go wrong between a worker and Docker.
+//! What can go wrong between a worker and its host.
+
+use std::{io, path::PathBuf};
 
 use bollard::errors::Error as Docker;
 
@@ -35,7 +37,7 @@ pub enum SandboxError {
         /// Name and tag.
         image: String,
     },
-    /// The Postgres container ended, or did not accept in time.
+    /// Postgres ended, or did not accept in time.
     #[error("Postgres did not start: {why}")]
     PostgresDidNotStart {
         /// The exit and the last lines of its log.
@@ -44,15 +46,60 @@ pub enum SandboxError {
     /// The connection that carries a job's bytes broke in the middle of a frame.
     #[error("the attach connection broke")]
     AttachBroke,
-    /// A sandbox's containers or volumes were still there after a minute of removing them.
+    /// Something of a sandbox was still there after a minute of removing it.
     #[error(
-        "containers or volumes of request {request} attempt {attempt} cannot be removed: look at `docker ps -a`"
+        "what belongs to request {request} attempt {attempt} cannot be removed: look at `docker ps -a`, or at the \
+         processes and files of the sandbox's directory"
     )]
     NotRemoved {
         /// The request.
         request: String,
         /// The attempt.
         attempt: String,
+    },
+    /// This machine has no Postgres, or not of that major.
+    #[error(
+        "{what} not on this machine, neither below /usr/lib/postgresql nor on PATH: install Debian's package \
+         postgresql, or use Docker"
+    )]
+    NoPostgres {
+        /// What is missing, with its verb: `PostgreSQL 17 is`.
+        what: String,
+    },
+    /// The engine's program was not found.
+    #[error("uplift-engine is neither beside this program nor on PATH: build or install it")]
+    NoEngine,
+    /// Postgres does not run as root, and whom it is to run as cannot get at its files.
+    #[error(
+        "{} cannot be entered by user {user}, as whom Postgres and the engine run in place of root: choose a \
+         directory that others may enter, such as one below /var/lib", directory.display()
+    )]
+    Unenterable {
+        /// Where the sandboxes are to be.
+        directory: PathBuf,
+        /// The user's name.
+        user: String,
+    },
+    /// The system refused something.
+    #[error("{doing}")]
+    System {
+        /// What was being done, as a verb phrase.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A program that prepares a sandbox failed.
+    #[error("{doing}: `{program}` ended with {status}: {said}")]
+    Program {
+        /// What was being done, as a verb phrase.
+        doing: &'static str,
+        /// Which program.
+        program: String,
+        /// How it ended.
+        status: String,
+        /// What it said last.
+        said: String,
     },
     /// Docker refused or failed.
     #[error("{doing}")]
@@ -75,11 +122,21 @@ impl SandboxError {
             Self::Docker { source, .. } => no_answer(source),
             Self::AttachBroke
             | Self::ImageMissing { .. }
+            | Self::NoEngine
+            | Self::NoPostgres { .. }
             | Self::NotASocket(_)
             | Self::NotRemoved { .. }
             | Self::PostgresDidNotStart { .. }
-            | Self::TooOld { .. } => false,
+            | Self::Program { .. }
+            | Self::System { .. }
+            | Self::TooOld { .. }
+            | Self::Unenterable { .. } => false,
         }
+    }
+
+    /// For `map_err`: names what was being done.
+    pub(crate) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { doing, source }
     }
 
     /// For `map_err`: names what was being done.

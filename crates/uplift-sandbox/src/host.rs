@@ -1,97 +1,87 @@
-//! A Docker daemon: what sandboxes it can open, and which are there.
+//! A host, of either kind: what sandboxes it can open, and which are there.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use crate::{Kind, Label, Limits, Sandbox, SandboxConfig, SandboxError, docker, process};
 
-use bollard::{
-    API_DEFAULT_VERSION, Docker,
-    errors::Error,
-    query_parameters::{
-        ListContainersOptions, ListImagesOptions, ListVolumesOptions, RemoveContainerOptions,
-        RemoveVolumeOptions,
-    },
-};
-use futures_util::future::join_all;
-use tokio::time::{sleep, timeout};
-
-use crate::{DockerConfig, Label, Limits, Sandbox, SandboxError, error::status, postgres::Postgres};
-
-/// The API of Docker 20.10, which is the oldest that this was tried on.
-const OLDEST_API: (usize, usize) = (1, 41);
-
-/// How long the daemon may take for an answer.
-const ANSWER: Duration = Duration::from_secs(120);
-
-/// How long removing one sandbox may take. It takes a second; the rest is for a host under load.
-const REMOVAL: Duration = Duration::from_secs(60);
-
-/// A Docker daemon that opens sandboxes. Cloning it is cheap.
+/// Opens sandboxes. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Host {
-    pub(crate) docker: Docker,
-    pub(crate) config: Arc<DockerConfig>,
+pub struct Host(pub(crate) Inner);
+
+#[derive(Clone)]
+pub(crate) enum Inner {
+    Docker(docker::Host),
+    Process(process::Host),
 }
 
 impl Host {
-    /// Connects, and sees that the daemon answers and is recent enough.
+    /// Finds what the configuration asks for. A host of processes says in the log what it does not contain.
     ///
     /// # Errors
     ///
-    /// [`SandboxError::Unreachable`], [`SandboxError::NotASocket`] or [`SandboxError::TooOld`].
-    pub async fn connect(config: &DockerConfig) -> Result<Self, SandboxError> {
-        let socket = socket(config)?;
-        let unreachable =
-            |source| SandboxError::Unreachable { socket: socket.clone(), source: Box::new(source) };
-        let docker =
-            Docker::connect_with_unix(&socket, ANSWER.as_secs(), API_DEFAULT_VERSION).map_err(unreachable)?;
-        let docker = docker.negotiate_version().await.map_err(unreachable)?;
-        let spoken = docker.client_version();
-        if (spoken.major_version, spoken.minor_version) < OLDEST_API {
-            return Err(SandboxError::TooOld {
-                found: format!("{}.{}", spoken.major_version, spoken.minor_version),
-                needed: format!("{}.{}", OLDEST_API.0, OLDEST_API.1),
-            });
+    /// Docker is out of reach or too old; or this machine lacks Postgres, the engine, or a directory that the user
+    /// who is to run them may enter.
+    pub async fn connect(config: &SandboxConfig) -> Result<Self, SandboxError> {
+        let inner = match config.kind {
+            Kind::Docker => Inner::Docker(docker::Host::connect(&config.docker).await?),
+            Kind::Process => Inner::Process(process::Host::find(&config.process).await?),
+            Kind::Auto => match docker_with_images(config).await {
+                Ok(docker) => Inner::Docker(docker),
+                Err(error) => {
+                    tracing::info!(%error, "no sandboxes in Docker, so they are processes");
+                    Inner::Process(process::Host::find(&config.process).await?)
+                }
+            },
+        };
+        let host = Self(inner);
+        match host.0 {
+            Inner::Docker(_) => tracing::info!(sandbox = host.to_string(), "sandboxes"),
+            Inner::Process(_) => tracing::warn!(sandbox = host.to_string(), "sandboxes contain nothing"),
         }
-        Ok(Self { docker, config: Arc::new(config.clone()) })
+        Ok(host)
     }
 
-    /// Asks whether Docker answers.
+    /// Asks whether it can work at the moment.
     ///
     /// # Errors
     ///
-    /// What kept it from answering.
+    /// What keeps it from that.
     pub async fn ping(&self) -> Result<(), SandboxError> {
-        self.docker.ping().await.map(drop).map_err(SandboxError::docker("ask whether Docker answers"))
+        match &self.0 {
+            Inner::Docker(host) => host.ping().await,
+            Inner::Process(host) => host.ping(),
+        }
     }
 
-    /// The Postgres majors for which this host has both images, in rising order.
+    /// The Postgres majors that sandboxes can have, in rising order.
     ///
     /// # Errors
     ///
     /// What Docker says.
     pub async fn majors(&self) -> Result<Vec<u16>, SandboxError> {
-        let names = ["postgres", "engine"].map(|kind| format!("{}/{kind}", self.config.images));
-        let filters = Some(HashMap::from([("reference".to_owned(), names.to_vec())]));
-        let options = ListImagesOptions { filters, ..Default::default() };
-        let images =
-            self.docker.list_images(Some(options)).await.map_err(SandboxError::docker("list images"))?;
-        let tags: Vec<String> = images.into_iter().flat_map(|image| image.repo_tags).collect();
-        let [postgres, engine] = names.map(|name| majors_of(&name, &tags));
-        Ok(postgres.intersection(&engine).copied().collect())
+        match &self.0 {
+            Inner::Docker(host) => host.majors().await,
+            Inner::Process(host) => Ok(host.majors()),
+        }
     }
 
     /// Opens a sandbox with a fresh Postgres, and waits until that accepts. Where it fails, nothing is left behind.
     ///
     /// # Errors
     ///
-    /// [`SandboxError::ImageMissing`], [`SandboxError::PostgresDidNotStart`], or what Docker says.
+    /// [`SandboxError::ImageMissing`], [`SandboxError::NoPostgres`], [`SandboxError::PostgresDidNotStart`], or what
+    /// Docker or the system says.
     pub async fn open(&self, label: &Label, major: u16, limits: &Limits) -> Result<Sandbox, SandboxError> {
-        let image = self.image("postgres", major);
-        match Postgres::start(&self.docker, &self.config.fleet, label, image, limits).await {
-            Ok(postgres) => Ok(self.sandbox(label, major, limits, Some(postgres))),
+        let opened = match &self.0 {
+            Inner::Docker(host) => host.open(label, major, limits).await,
+            Inner::Process(host) => host.open(label, major, limits).await,
+        };
+        match opened {
+            Ok(postgres) => Ok(Sandbox {
+                host: self.clone(),
+                label: *label,
+                major,
+                limits: *limits,
+                postgres: Some(postgres),
+            }),
             Err(failed) => {
                 if let Err(error) = self.remove(label).await {
                     // The reaper comes by; what failed first is what the caller needs to hear.
@@ -107,125 +97,55 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`SandboxError::ImageMissing`] where the host has no image at all, or what Docker says.
+    /// [`SandboxError::ImageMissing`] where Docker has no image at all, or what Docker says.
     pub async fn without_postgres(&self, label: &Label, limits: &Limits) -> Result<Sandbox, SandboxError> {
-        let newest = self.majors().await?.pop();
-        let missing = || SandboxError::ImageMissing { image: format!("{}/engine", self.config.images) };
-        Ok(self.sandbox(label, newest.ok_or_else(missing)?, limits, None))
+        let major = match &self.0 {
+            Inner::Docker(host) => host.newest().await?,
+            Inner::Process(host) => host.newest()?,
+        };
+        Ok(Sandbox { host: self.clone(), label: *label, major, limits: *limits, postgres: None })
     }
 
-    /// Whose containers and volumes are there, each once.
+    /// Whose sandboxes, or parts of them, are there, each once.
     ///
     /// # Errors
     ///
-    /// What Docker says.
+    /// What Docker or the system says.
     pub async fn leftovers(&self) -> Result<Vec<Label>, SandboxError> {
-        let filter = Label::filter_fleet(&self.config.fleet);
-        let (containers, volumes) = self.list(&filter).await?;
-        let labels = containers.iter().chain(&volumes).filter_map(|(_, labels)| Label::from_map(labels));
-        Ok(labels.collect::<BTreeSet<_>>().into_iter().collect())
+        match &self.0 {
+            Inner::Docker(host) => host.leftovers().await,
+            Inner::Process(host) => host.leftovers(),
+        }
     }
 
-    /// Removes everything of this request and attempt, whichever worker made it: running or not, volumes too.
-    /// Nothing there is fine.
+    /// Removes everything of this request and attempt, whichever worker made it: running or not, data too. Nothing
+    /// there is fine.
     ///
     /// # Errors
     ///
-    /// [`SandboxError::NotRemoved`] after a minute, or what Docker says.
+    /// [`SandboxError::NotRemoved`] after a minute, or what Docker or the system says.
     pub async fn remove(&self, label: &Label) -> Result<(), SandboxError> {
-        let filter = label.filter(&self.config.fleet);
-        timeout(REMOVAL, self.remove_all(&filter)).await.unwrap_or_else(|_| {
-            Err(SandboxError::NotRemoved {
-                request: label.request.to_string(),
-                attempt: label.epoch.to_string(),
-            })
-        })
-    }
-
-    /// The name of one of our images.
-    pub(crate) fn image(&self, kind: &str, major: u16) -> String {
-        format!("{}/{kind}:{major}", self.config.images)
-    }
-
-    fn sandbox(&self, label: &Label, major: u16, limits: &Limits, postgres: Option<Postgres>) -> Sandbox {
-        Sandbox { host: self.clone(), label: *label, major, limits: *limits, postgres }
-    }
-
-    /// Removes and looks again until there is nothing: a removal may be under way elsewhere, and a volume cannot go
-    /// before its container.
-    async fn remove_all(&self, filter: &HashMap<String, Vec<String>>) -> Result<(), SandboxError> {
-        loop {
-            let (containers, volumes) = self.list(filter).await?;
-            if containers.is_empty() && volumes.is_empty() {
-                return Ok(());
-            }
-            let removed = join_all(containers.iter().map(|(id, _)| {
-                let options = RemoveContainerOptions { v: true, force: true, link: false };
-                self.docker.remove_container(id, Some(options))
-            }));
-            for result in removed.await {
-                gone_or_going(result).map_err(SandboxError::docker("remove a container"))?;
-            }
-            for (name, _) in &volumes {
-                let result = self.docker.remove_volume(name, None::<RemoveVolumeOptions>).await;
-                gone_or_going(result).map_err(SandboxError::docker("remove a volume"))?;
-            }
-            sleep(Duration::from_millis(20)).await;
+        match &self.0 {
+            Inner::Docker(host) => host.remove(label).await,
+            Inner::Process(host) => host.remove(label).await,
         }
     }
-
-    /// Containers by id and volumes by name, with their labels.
-    async fn list(&self, filter: &HashMap<String, Vec<String>>) -> Result<(Found, Found), SandboxError> {
-        let options =
-            ListContainersOptions { all: true, filters: Some(filter.clone()), ..Default::default() };
-        let containers = self.docker.list_containers(Some(options)).await;
-        let containers = containers.map_err(SandboxError::docker("list containers"))?;
-        let options = ListVolumesOptions { filters: Some(filter.clone()) };
-        let volumes = self.docker.list_volumes(Some(options)).await;
-        let volumes = volumes.map_err(SandboxError::docker("list volumes"))?.volumes.unwrap_or_default();
-        Ok((
-            containers.into_iter().filter_map(|found| Some((found.id?, found.labels?))).collect(),
-            volumes.into_iter().map(|found| (found.name, found.labels)).collect(),
-        ))
-    }
 }
 
-type Found = Vec<(String, HashMap<String, String>)>;
-
-/// The majors among the tags of one image.
-fn majors_of(image: &str, tags: &[String]) -> BTreeSet<u16> {
-    tags.iter().filter_map(|tag| tag.strip_prefix(image)?.strip_prefix(':')?.parse().ok()).collect()
-}
-
-/// Whether a removal has done its work, or somebody else's is doing it.
-fn gone_or_going(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(error) if !matches!(status(&error), Some(404 | 409)) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// The path of the daemon's socket.
-fn socket(config: &DockerConfig) -> Result<String, SandboxError> {
-    if let Some(path) = &config.socket {
-        return Ok(path.display().to_string());
-    }
-    match std::env::var("DOCKER_HOST") {
-        Ok(host) if !host.is_empty() => {
-            host.strip_prefix("unix://").map(str::to_owned).ok_or(SandboxError::NotASocket(host))
+/// What sandboxes are, and what that means, in a line for people.
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Inner::Docker(_) => {
+                f.write_str("docker: dumps are restored in containers that they cannot leave")
+            }
+            Inner::Process(host) => host.fmt(f),
         }
-        _ => Ok("/var/run/docker.sock".into()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn majors_are_read_from_tags() {
-        let tags = ["uplift/engine:15", "uplift/engine:latest", "uplift/engine-x:16", "other/engine:17"];
-        let tags = tags.map(String::from);
-        assert_eq!(majors_of("uplift/engine", &tags), BTreeSet::from([15]));
-    }
+async fn docker_with_images(config: &SandboxConfig) -> Result<docker::Host, SandboxError> {
+    let host = docker::Host::connect(&config.docker).await?;
+    host.newest().await?;
+    Ok(host)
 }

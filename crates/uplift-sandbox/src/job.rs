@@ -2,21 +2,15 @@
 
 use std::{pin::Pin, time::Duration};
 
-use bollard::{
-    Docker,
-    container::{AttachContainerResults, LogOutput},
-};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use tokio::time::{sleep, timeout};
+use futures_util::Stream;
+use tokio::{
+    io::AsyncWrite,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{
-    Death, SandboxError,
-    container::{self, Ended},
-    postgres::Watch,
-    stdin::Stdin,
-};
+use crate::{Death, SandboxError, docker::Container, postgres::Watch, process::Group, stdin::Stdin};
 
 /// How long a job that failed is held against Postgres: a backend that dies ends the job's connection first and
 /// the container a moment later.
@@ -34,7 +28,8 @@ pub enum Job {
     /// A pack's own code. It may become `tenant`, and has database `work` in its environment (`PGHOST`, `PGUSER`,
     /// `PGDATABASE`).
     Runner {
-        /// Name and tag; it must be on the host.
+        /// Name and tag; it must be on the Docker host. Processes have no images: the command runs with what this
+        /// machine has.
         image: String,
         /// Program and arguments, in place of the image's entrypoint and command.
         command: Vec<String>,
@@ -70,7 +65,7 @@ pub enum Exit {
     OutOfDisk,
     /// It failed because Postgres ended for another reason.
     PostgresDied(Death),
-    /// Somebody removed the container.
+    /// Somebody removed the sandbox.
     Vanished,
 }
 
@@ -87,27 +82,58 @@ pub struct Running {
 /// Asks how a job ended, and kills it. Dropping it does neither, but keep it while the job runs: with it goes what
 /// wakes a writer when the job has ended.
 pub struct Handle {
-    docker: Docker,
-    id: String,
+    body: Body,
     postgres: Option<Watch>,
     _guard: AbortOnDropHandle<()>,
 }
 
+/// What a job runs as.
+#[derive(Clone)]
+pub(crate) enum Body {
+    Docker(Container),
+    Process(Group),
+}
+
+/// How the body of a job came to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    Exited {
+        code: i64,
+        out_of_memory: bool,
+    },
+    /// Somebody removed it.
+    Vanished,
+}
+
+impl Body {
+    /// Waits for its end; cancel safe, and may be asked again.
+    async fn ended(&self) -> Result<Ended, SandboxError> {
+        match self {
+            Self::Docker(container) => container.ended().await,
+            Self::Process(group) => group.ended().await,
+        }
+    }
+
+    /// Kills it; one that has ended, or is gone, is fine.
+    async fn kill(&self) -> Result<(), SandboxError> {
+        match self {
+            Self::Docker(container) => container.kill().await,
+            Self::Process(group) => group.kill(),
+        }
+    }
+}
+
 impl Running {
     pub(crate) fn new(
-        docker: Docker,
-        id: String,
-        attached: AttachContainerResults,
+        body: Body,
+        input: Pin<Box<dyn AsyncWrite + Send>>,
+        output: OutputStream,
         postgres: Option<Watch>,
     ) -> Self {
         let ended = CancellationToken::new();
-        let input = Stdin::new(attached.input, ended.clone().cancelled_owned());
-        let guard = tokio::spawn(guard(docker.clone(), id.clone(), postgres.clone(), ended));
-        Self {
-            stdin: input,
-            output: Box::pin(attached.output.map(output)),
-            handle: Handle { docker, id, postgres, _guard: AbortOnDropHandle::new(guard) },
-        }
+        let stdin = Stdin::new(input, ended.clone().cancelled_owned());
+        let guard = AbortOnDropHandle::new(tokio::spawn(guard(body.clone(), postgres.clone(), ended)));
+        Self { stdin, output, handle: Handle { body, postgres, _guard: guard } }
     }
 }
 
@@ -118,7 +144,7 @@ impl Handle {
     ///
     /// Docker did not answer for half a minute.
     pub async fn wait(&self) -> Result<Exit, SandboxError> {
-        Ok(match container::ended(&self.docker, &self.id).await? {
+        Ok(match self.body.ended().await? {
             Ended::Exited { code: 0, .. } => Exit::Code(0),
             Ended::Exited { out_of_memory: true, .. } => Exit::OutOfMemory,
             Ended::Exited { code, .. } => match self.postgres_death().await {
@@ -135,9 +161,9 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// What Docker says.
+    /// What Docker or the system says.
     pub async fn kill(&self) -> Result<(), SandboxError> {
-        container::kill(&self.docker, &self.id).await
+        self.body.kill().await
     }
 
     async fn postgres_death(&self) -> Option<Death> {
@@ -146,32 +172,22 @@ impl Handle {
 }
 
 /// Says when the job has ended, and kills it when Postgres is gone.
-async fn guard(docker: Docker, id: String, postgres: Option<Watch>, ended: CancellationToken) {
+async fn guard(body: Body, postgres: Option<Watch>, ended: CancellationToken) {
     let lonely = async {
         match postgres {
             Some(postgres) => postgres.death().await,
             None => std::future::pending().await,
         };
         sleep(POSTGRES_IS_GONE).await;
-        if let Err(error) = container::kill(&docker, &id).await {
+        if let Err(error) = body.kill().await {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(container.id = id, error, "kill a job whose Postgres died");
+            tracing::warn!(error, "kill a job whose Postgres died");
         }
         std::future::pending().await
     };
     tokio::select! {
         // An error means that nobody can tell, in which case `Handle::wait` says so.
-        _ = container::ended(&docker, &id) => ended.cancel(),
+        _ = body.ended() => ended.cancel(),
         () = lonely => {}
-    }
-}
-
-fn output(read: Result<LogOutput, bollard::errors::Error>) -> Result<Output, SandboxError> {
-    match read {
-        Ok(LogOutput::StdOut { message }) => Ok(Output::Stdout(message)),
-        Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
-        // What is left of a frame when the connection ends in its middle.
-        Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => Err(SandboxError::AttachBroke),
-        Err(error) => Err(SandboxError::docker("read a job's output")(error)),
     }
 }

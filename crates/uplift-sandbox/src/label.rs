@@ -1,7 +1,8 @@
-//! Whose a container or a volume is.
+//! Whose a sandbox is.
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use uplift_core::id::{Epoch, RequestId, WorkerId};
 
 const FLEET: &str = "uplift.fleet";
@@ -9,8 +10,8 @@ const REQUEST: &str = "uplift.request";
 const ATTEMPT: &str = "uplift.attempt";
 const WORKER: &str = "uplift.worker";
 
-/// Whose a sandbox is. Every container and volume of it carries this as labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Whose a sandbox is. Every container and volume of it carries this as labels, and every directory in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Label {
     /// The request that is being worked on.
     pub request: RequestId,

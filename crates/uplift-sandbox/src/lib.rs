@@ -1,28 +1,34 @@
-//! A disposable Postgres and what runs beside it, in containers that hostile bytes cannot leave.
+//! A disposable Postgres and what runs beside it.
 //!
-//! A [`Host`] is a Docker daemon. It opens a [`Sandbox`]: a Postgres container on a fresh cluster, reachable by
-//! its unix socket only. Beside it jobs run to completion, one after another: the engine, or a runner image. A
-//! [`Running`] job is fed on stdin and read from stdout and stderr, and ends in an [`Exit`].
+//! A [`Host`] opens a [`Sandbox`]: a Postgres on a fresh cluster, reachable by its unix socket only. Beside it jobs
+//! run to completion, one after another: the engine, or a runner. A [`Running`] job is fed on stdin and read from
+//! stdout and stderr, and ends in an [`Exit`].
 //!
-//! What this crate never does: it gives no container a network, a capability or root; it never uses `exec` nor
-//! the archive API; it keeps no state of its own. What exists is what Docker says exists, by [`Label`], so a
-//! sandbox whose worker died is found ([`Host::leftovers`]) and removed ([`Host::remove`]) by any other.
+//! There are two kinds of host. [`docker`] runs everything in containers that hostile bytes cannot leave: it gives no
+//! container a network, a capability or root, and never uses `exec` nor the archive API. [`process`] runs the same
+//! programs as plain processes, for a machine without Docker and for dumps that one trusts: the same function, and no
+//! containment.
+//!
+//! Neither keeps state of its own. What exists is what Docker, or the host's directory, says exists, by [`Label`]; so
+//! a sandbox whose worker died is found ([`Host::leftovers`]) and removed ([`Host::remove`]) by any other.
 //!
 //! Dropping a [`Sandbox`] removes nothing, since a drop cannot wait: call [`Sandbox::remove`], or leave it to the
 //! reaper.
 
 mod config;
-mod container;
+mod docker;
 mod error;
 mod host;
 mod job;
 mod label;
 mod limits;
+pub mod local;
 mod postgres;
+mod process;
 mod sandbox;
 mod stdin;
 
-pub use config::DockerConfig;
+pub use config::{DockerConfig, Kind, ProcessConfig, SandboxConfig};
 pub use error::SandboxError;
 pub use host::Host;
 pub use job::{Exit, Handle, Job, Output, OutputStream, Running};

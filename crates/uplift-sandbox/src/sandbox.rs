@@ -1,15 +1,10 @@
 //! One sandbox: perhaps a Postgres, and the jobs beside it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use crate::{
     Death, Host, Job, Label, Limits, Running, SandboxError,
-    container::{self, Spec, Uid},
-    postgres::{self, Postgres},
+    host::Inner,
+    postgres::{Postgres, Watch},
 };
-
-/// Numbers the jobs of this process, so that each has a name of its own.
-static JOBS: AtomicU32 = AtomicU32::new(1);
 
 /// A Postgres of its own and the place beside it, or only the place.
 ///
@@ -27,13 +22,12 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`SandboxError::ImageMissing`], or what Docker says.
+    /// [`SandboxError::ImageMissing`], or what Docker or the system says.
     pub async fn start(&self, job: Job) -> Result<Running, SandboxError> {
-        let docker = &self.host.docker;
-        let spec = self.spec(job);
-        let (id, attached) = container::launch(docker, &self.host.config.fleet, &self.label, spec).await?;
-        let postgres = self.postgres.as_ref().map(|postgres| postgres.watch.clone());
-        Ok(Running::new(docker.clone(), id, attached, postgres))
+        match &self.host.0 {
+            Inner::Docker(host) => host.start(self, job).await,
+            Inner::Process(host) => host.start(self, job).await,
+        }
     }
 
     /// The major of its Postgres and of its engine.
@@ -50,7 +44,7 @@ impl Sandbox {
         }
     }
 
-    /// Removes everything of this request and attempt: running or not, volumes too.
+    /// Removes everything of this request and attempt: running or not, data too.
     ///
     /// # Errors
     ///
@@ -59,33 +53,7 @@ impl Sandbox {
         self.host.remove(&self.label).await
     }
 
-    fn spec(&self, job: Job) -> Spec {
-        let number = JOBS.fetch_add(1, Ordering::Relaxed);
-        let (image, user, entrypoint, env, init) = match job {
-            Job::Engine => {
-                (self.host.image("engine", self.major), Uid::ENGINE, Vec::new(), Vec::new(), false)
-            }
-            Job::Runner { image, command } => (image, Uid::RUNNER, command, runner_env(), true),
-        };
-        Spec {
-            name: self.label.name(&format!("job-{number}")),
-            image,
-            user,
-            entrypoint,
-            arguments: Vec::new(),
-            env,
-            mounts: self.postgres.iter().map(|_| postgres::socket_for_jobs(&self.label)).collect(),
-            memory: self.limits.job_memory(),
-            cpus: self.limits.cpus,
-            pids: self.limits.pids,
-            stdin: true,
-            init,
-        }
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.postgres.as_ref().map(|postgres| postgres.watch.clone())
     }
-}
-
-/// What a runner finds its database by. It has no home, and writes nowhere but in `/tmp`.
-fn runner_env() -> Vec<String> {
-    let socket = postgres::SOCKET_DIRECTORY;
-    vec![format!("PGHOST={socket}"), "PGUSER=tenant".into(), "PGDATABASE=work".into(), "HOME=/tmp".into()]
 }

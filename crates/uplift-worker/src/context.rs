@@ -7,8 +7,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use uplift_core::{Clock, WorkerId};
-use uplift_platform::{Config, Ledger, Objects, config::WorkerConfig, ledger::WorkerState};
-use uplift_sandbox::{DockerConfig, Host, Limits};
+use uplift_platform::{
+    Config, Ledger, Objects,
+    config::{SandboxKind, WorkerConfig},
+    ledger::WorkerState,
+};
+use uplift_sandbox::{DockerConfig, Host, Kind, Limits, ProcessConfig, SandboxConfig};
 
 use crate::keeper;
 
@@ -36,12 +40,7 @@ impl Context {
     pub(crate) async fn connect(config: &Config) -> Result<Self> {
         let ledger = Ledger::connect(&config.ledger.url).await.context("connect to the ledger")?;
         let objects = Objects::new(&config.objects).context("set up the object store's client")?;
-        let docker = DockerConfig {
-            socket: config.worker.docker_socket.clone(),
-            images: config.worker.images.clone(),
-            fleet: config.worker.fleet.clone(),
-        };
-        let host = Host::connect(&docker).await.context("connect to Docker")?;
+        let host = Host::connect(&sandbox(&config.worker)).await.context("find where to make sandboxes")?;
         Ok(Self {
             worker: WorkerId::new(),
             config: config.worker.clone(),
@@ -83,5 +82,22 @@ impl Context {
             busy: self.busy.load(Ordering::Relaxed),
             draining: self.draining.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// The settings that are the sandboxes'.
+fn sandbox(config: &WorkerConfig) -> SandboxConfig {
+    SandboxConfig {
+        kind: match config.sandbox {
+            SandboxKind::Docker => Kind::Docker,
+            SandboxKind::Process => Kind::Process,
+            SandboxKind::Auto => Kind::Auto,
+        },
+        docker: DockerConfig {
+            socket: config.docker_socket.clone(),
+            images: config.images.clone(),
+            fleet: config.fleet.clone(),
+        },
+        process: ProcessConfig { directory: config.sandbox_directory.join(&config.fleet), engine: None },
     }
 }

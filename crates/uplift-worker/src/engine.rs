@@ -241,7 +241,7 @@ fn judge(place: &str, said: Said, exit: Exit) -> Result<Ran, Ended> {
         Exit::OutOfMemory => return Err(Failure::OutOfMemory { place: place.into() }.into()),
         Exit::OutOfDisk => return Err(Failure::OutOfDisk { place: place.into() }.into()),
         Exit::PostgresDied(death) => return Err(broken(place, &format!("Postgres died: {death:?}"))),
-        Exit::Vanished => return Err(broken(place, "the engine's container vanished")),
+        Exit::Vanished => return Err(broken(place, "the engine's sandbox vanished")),
     };
     match (said.failed, said.done) {
         (Some(failure), _) if code == exit::of(&failure) => Err(failure.into()),

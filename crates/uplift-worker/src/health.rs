@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
-/// Answers `/healthz` (the process lives) and `/readyz` (ledger, object store and Docker answer).
+/// Answers `/healthz` (the process lives) and `/readyz` (ledger, object store and the sandboxes' host answer).
 pub(crate) async fn serve(context: Arc<Context>, stop: CancellationToken) -> Result<()> {
     let listen = context.config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
@@ -28,7 +28,7 @@ async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     let answers = [
         ("ledger", context.ledger.ping().await.map_err(|error| error.to_string())),
         ("objects", context.objects.ping().await.map_err(|error| error.to_string())),
-        ("docker", context.host.ping().await.map_err(|error| error.to_string())),
+        ("sandboxes", context.host.ping().await.map_err(|error| error.to_string())),
     ];
     let down: Vec<String> = answers
         .into_iter()

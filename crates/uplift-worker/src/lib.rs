@@ -32,7 +32,7 @@ use crate::context::Context;
 /// Works until told to stop, and then until what runs has finished or was handed back.
 ///
 /// # Errors
-/// The ledger or Docker cannot be reached at the start.
+/// The ledger or the sandboxes' host cannot be reached at the start.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     // It may take until a dispatcher has brought the ledger up to date.
     let Some(context) = shutdown.run_until_cancelled(Context::connect(&config)).await else { return Ok(()) };

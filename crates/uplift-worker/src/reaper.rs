@@ -1,4 +1,4 @@
-//! Removes what dead workers left on this Docker host: whatever the ledger says has no live lease. Nothing is
+//! Removes what dead workers left on this host: whatever the ledger says has no live lease. Nothing is
 //! removed while the ledger is out of reach.
 
 use std::{sync::Arc, time::Duration};

@@ -7,16 +7,23 @@ use futures_util::StreamExt as _;
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 use uplift_sandbox::{Exit, Output, Running};
 
-use crate::harness::{Fleet, LIMITS, MIB, label, run, script};
+use crate::harness::{Fleet, LIMITS, MIB, label, on_both_kinds, run, script};
 
 /// Numbered blocks, so that one that is lost, doubled or moved shows.
 fn block(number: u64) -> Vec<u8> {
     number.to_le_bytes().repeat(8192)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_megabytes_come_back_whole_in_bounded_memory() {
-    let fleet = Fleet::new().await;
+on_both_kinds! {
+    two_hundred_megabytes_come_back_whole_in_bounded_memory,
+    a_reader_that_pauses_makes_the_job_pause,
+    a_job_that_waits_for_the_end_of_its_input_loses_nothing_to_a_slow_reader,
+    both_outputs_arrive_and_the_end_of_input_is_seen,
+    dropping_stdin_ends_the_input,
+    a_job_that_ends_before_its_input_breaks_the_pipe,
+}
+
+async fn two_hundred_megabytes_come_back_whole_in_bounded_memory(fleet: Fleet) {
     let sandbox = fleet.host.without_postgres(&label(), &LIMITS).await.unwrap();
     let Running { mut stdin, mut output, handle } =
         sandbox.start(script("cat; echo done >&2")).await.unwrap();
@@ -57,9 +64,7 @@ fn peak_memory_mib() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") / 1024
 }
 
-#[tokio::test]
-async fn a_reader_that_pauses_makes_the_job_pause() {
-    let fleet = Fleet::new().await;
+async fn a_reader_that_pauses_makes_the_job_pause(fleet: Fleet) {
     let sandbox = fleet.host.without_postgres(&label(), &LIMITS).await.unwrap();
     let mut running = sandbox.start(script("head -c 50000000 /dev/zero")).await.unwrap();
     running.stdin.shutdown().await.unwrap();
@@ -73,9 +78,7 @@ async fn a_reader_that_pauses_makes_the_job_pause() {
 
 /// Docker drops what a container that has ended cannot hand over within two seconds, and its reader sees a clean end.
 /// So a job whose output counts ends when its input does, and its reader ends the input when it has everything.
-#[tokio::test]
-async fn a_job_that_waits_for_the_end_of_its_input_loses_nothing_to_a_slow_reader() {
-    let fleet = Fleet::new().await;
+async fn a_job_that_waits_for_the_end_of_its_input_loses_nothing_to_a_slow_reader(fleet: Fleet) {
     let sandbox = fleet.host.without_postgres(&label(), &LIMITS).await.unwrap();
     // More than Docker holds in memory, less than that and the pipes: all of it is written, and some is in a pipe.
     let size = 1_300_000;
@@ -94,17 +97,13 @@ async fn a_job_that_waits_for_the_end_of_its_input_loses_nothing_to_a_slow_reade
     assert_eq!((seen, running.handle.wait().await.unwrap()), (size, Exit::Code(1)));
 }
 
-#[tokio::test]
-async fn both_outputs_arrive_and_the_end_of_input_is_seen() {
-    let fleet = Fleet::new().await;
+async fn both_outputs_arrive_and_the_end_of_input_is_seen(fleet: Fleet) {
     let sandbox = fleet.host.without_postgres(&label(), &LIMITS).await.unwrap();
     let ran = run(&sandbox, script("wc -c; echo out; echo err >&2; exit 3")).await;
     assert_eq!((ran.exit, ran.stdout.as_str(), ran.stderr.as_str()), (Exit::Code(3), "0\nout\n", "err\n"));
 }
 
-#[tokio::test]
-async fn dropping_stdin_ends_the_input() {
-    let fleet = Fleet::new().await;
+async fn dropping_stdin_ends_the_input(fleet: Fleet) {
     let sandbox = fleet.host.without_postgres(&label(), &LIMITS).await.unwrap();
     let Running { mut stdin, mut output, handle } = sandbox.start(script("wc -c")).await.unwrap();
     stdin.write_all(b"four").await.unwrap();
@@ -114,9 +113,7 @@ async fn dropping_stdin_ends_the_input() {
     assert_eq!(handle.wait().await.unwrap(), Exit::Code(0));
 }
 
-#[tokio::test]
-async fn a_job_that_ends_before_its_input_breaks_the_pipe() {
-    let fleet = Fleet::new().await;
+async fn a_job_that_ends_before_its_input_breaks_the_pipe(fleet: Fleet) {
     let sandbox = fleet.host.without_postgres(&label(), &LIMITS).await.unwrap();
     let mut running = sandbox.start(script("exit 4")).await.unwrap();
     let chunk = Bytes::from(vec![0; 65536]);

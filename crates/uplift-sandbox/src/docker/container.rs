@@ -14,41 +14,41 @@ use bollard::{
 use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
 
-use crate::{Label, SandboxError, error::status};
+use crate::{Label, SandboxError, error::status, job::Ended};
 
 /// Who a container runs as. The numbers are part of the security, and stand in `docker/README.md` and in the
 /// images too: Postgres lets [`Uid::ENGINE`] in as its superuser, and nobody else.
 #[derive(Clone, Copy)]
-pub(crate) struct Uid(u32);
+pub(super) struct Uid(u32);
 
 impl Uid {
-    pub(crate) const POSTGRES: Self = Self(7001);
-    pub(crate) const ENGINE: Self = Self(7002);
-    pub(crate) const RUNNER: Self = Self(7003);
+    pub(super) const POSTGRES: Self = Self(7001);
+    pub(super) const ENGINE: Self = Self(7002);
+    pub(super) const RUNNER: Self = Self(7003);
 
     /// As mount options of a tmpfs that belongs to this user.
-    pub(crate) fn owns(self) -> String {
+    pub(super) fn owns(self) -> String {
         format!("uid={0},gid={0}", self.0)
     }
 }
 
 /// What differs between the containers of a sandbox. All else is [`harmless`].
-pub(crate) struct Spec {
-    pub(crate) name: String,
-    pub(crate) image: String,
-    pub(crate) user: Uid,
+pub(super) struct Spec {
+    pub(super) name: String,
+    pub(super) image: String,
+    pub(super) user: Uid,
     /// Empty: the image's own.
-    pub(crate) entrypoint: Vec<String>,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) env: Vec<String>,
-    pub(crate) mounts: Vec<Mount>,
-    pub(crate) memory: u64,
-    pub(crate) cpus: f64,
-    pub(crate) pids: i64,
+    pub(super) entrypoint: Vec<String>,
+    pub(super) arguments: Vec<String>,
+    pub(super) env: Vec<String>,
+    pub(super) mounts: Vec<Mount>,
+    pub(super) memory: u64,
+    pub(super) cpus: f64,
+    pub(super) pids: i64,
     /// Whether there is a stdin, which then ends once.
-    pub(crate) stdin: bool,
+    pub(super) stdin: bool,
     /// Whether a small init is process 1, for images whose processes leave orphans.
-    pub(crate) init: bool,
+    pub(super) init: bool,
 }
 
 /// Creates a container, attaches to it, and only then starts it, so that no byte of output is missed.
@@ -56,7 +56,7 @@ pub(crate) struct Spec {
 /// # Errors
 ///
 /// [`SandboxError::ImageMissing`], or what Docker says.
-pub(crate) async fn launch(
+pub(super) async fn launch(
     docker: &Docker,
     fleet: &str,
     label: &Label,
@@ -144,23 +144,13 @@ fn nano(cpus: f64) -> i64 {
     (cpus * 1e9) as i64
 }
 
-/// How a container came to its end.
-pub(crate) enum Ended {
-    Exited {
-        code: i64,
-        out_of_memory: bool,
-    },
-    /// Somebody removed it.
-    Vanished,
-}
-
 /// How often in a row Docker may fail to say what a container does before that is an error; with the pauses in
 /// between, some 30 seconds, which is a restart of the daemon.
 const PATIENCE: u32 = 30;
 
 /// Waits until a container has ended. It asks for the state, again and again, and only in between waits to be
 /// told: a lost message loses nothing.
-pub(crate) async fn ended(docker: &Docker, id: &str) -> Result<Ended, SandboxError> {
+pub(super) async fn ended(docker: &Docker, id: &str) -> Result<Ended, SandboxError> {
     let mut failures = 0;
     loop {
         match docker.inspect_container(id, None).await {
@@ -194,7 +184,7 @@ pub(crate) async fn ended(docker: &Docker, id: &str) -> Result<Ended, SandboxErr
 }
 
 /// Kills a container; one that has ended, or is gone, is fine.
-pub(crate) async fn kill(docker: &Docker, id: &str) -> Result<(), SandboxError> {
+pub(super) async fn kill(docker: &Docker, id: &str) -> Result<(), SandboxError> {
     match docker.kill_container(id, None).await {
         Err(error) if !matches!(status(&error), Some(404 | 409)) => {
             Err(SandboxError::docker("kill a container")(error))

@@ -1,25 +1,19 @@
 //! What is there, and what is left after a removal.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use uplift_core::id::Epoch;
-use uplift_sandbox::{DockerConfig, Exit, Host, Label, SandboxError};
+use uplift_sandbox::{DockerConfig, Exit, Host, Label, SandboxConfig, SandboxError};
 
-use crate::harness::{Fleet, LIMITS, label, run, script};
+use crate::harness::{Fleet, LIMITS, label, on_both_kinds, run, script};
 
-/// Everything that Docker has of a request, by its names.
-fn names(label: &Label) -> String {
-    let ask = |args: &[&str]| {
-        let out = Command::new("docker").args(args).output().expect("run docker");
-        String::from_utf8(out.stdout).expect("UTF-8")
-    };
-    let filter = format!("label=uplift.request={}", label.request);
-    ask(&["ps", "-a", "-q", "--filter", &filter]) + &ask(&["volume", "ls", "-q", "--filter", &filter])
+on_both_kinds! {
+    removing_leaves_nothing_of_this_and_everything_of_others,
+    two_removals_at_once_both_succeed,
+    nothing_there_is_nothing_to_remove,
 }
 
-#[tokio::test]
-async fn removing_leaves_nothing_of_this_and_everything_of_others() {
-    let fleet = Fleet::new().await;
+async fn removing_leaves_nothing_of_this_and_everything_of_others(fleet: Fleet) {
     let (mine, sandbox) = fleet.open(LIMITS).await;
     let (other, others) = fleet.open(LIMITS).await;
     // The same request, claimed again elsewhere.
@@ -39,24 +33,22 @@ async fn removing_leaves_nothing_of_this_and_everything_of_others() {
         assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Code(0), "1\n"), "{}", ran.stderr);
     }
     others.remove().await.unwrap();
-    assert_eq!(names(&other), "");
+    assert_eq!(fleet.names(&other), "");
     later_sandbox.remove().await.unwrap();
-    assert_eq!(names(&mine), "");
+    assert_eq!(fleet.names(&mine), "");
 }
 
-#[tokio::test]
-async fn two_removals_at_once_both_succeed() {
-    let fleet = Fleet::new().await;
+async fn two_removals_at_once_both_succeed(fleet: Fleet) {
     let (label, _sandbox) = fleet.open(LIMITS).await;
     let (one, two) = tokio::join!(fleet.host.remove(&label), fleet.host.remove(&label));
     one.unwrap();
     two.unwrap();
-    assert_eq!(names(&label), "");
+    assert_eq!(fleet.names(&label), "");
 }
 
 #[tokio::test]
 async fn another_fleets_sandboxes_are_not_seen() {
-    let (fleet, other) = (Fleet::new().await, Fleet::new().await);
+    let (fleet, other) = (Fleet::docker().await, Fleet::docker().await);
     let (label, sandbox) = fleet.open(LIMITS).await;
     assert_eq!(other.host.leftovers().await.unwrap(), []);
     other.host.remove(&label).await.unwrap();
@@ -64,16 +56,15 @@ async fn another_fleets_sandboxes_are_not_seen() {
     sandbox.remove().await.unwrap();
 }
 
-#[tokio::test]
-async fn nothing_there_is_nothing_to_remove() {
-    let fleet = Fleet::new().await;
+async fn nothing_there_is_nothing_to_remove(fleet: Fleet) {
     fleet.host.remove(&label()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_docker_that_is_down_is_unreachable() {
-    let config =
-        DockerConfig { socket: Some(PathBuf::from("/nonexistent/docker.sock")), ..DockerConfig::default() };
+    let socket = Some(PathBuf::from("/nonexistent/docker.sock"));
+    let docker = DockerConfig { socket, ..DockerConfig::default() };
+    let config = SandboxConfig { docker, ..SandboxConfig::default() };
     let error = Host::connect(&config).await.err().unwrap();
     assert!(matches!(error, SandboxError::Unreachable { .. }) && error.is_unreachable(), "{error:?}");
 }

@@ -2,11 +2,17 @@
 
 use uplift_sandbox::{Exit, Job, Limits};
 
-use crate::harness::{Fleet, LIMITS, MIB, as_engine, label, make_work, run, script};
+use crate::harness::{Fleet, LIMITS, MIB, label, on_both_kinds, run, script};
+
+on_both_kinds! {
+    tenant_reaches_its_own_databases_only_and_stays_tenant,
+    tenant_has_what_a_restore_needs,
+    a_parallel_hash_join_finds_its_shared_memory,
+}
 
 #[tokio::test]
 async fn a_job_has_no_network_no_capability_and_no_writable_root() {
-    let fleet = Fleet::new().await;
+    let fleet = Fleet::docker().await;
     let (_, sandbox) = fleet.open(LIMITS).await;
     let ran = run(
         &sandbox,
@@ -29,21 +35,19 @@ async fn a_job_has_no_network_no_capability_and_no_writable_root() {
 
 #[tokio::test]
 async fn a_runner_cannot_come_in_as_bootstrap_and_the_engine_can() {
-    let fleet = Fleet::new().await;
+    let fleet = Fleet::docker().await;
     let (label, sandbox) = fleet.open(LIMITS).await;
     let tries =
         "for d in control postgres uplift template1; do psql -X -U bootstrap -d $d -c 'SELECT 1'; done";
     let ran = run(&sandbox, script(tries)).await;
     let refused = "Peer authentication failed for user \"bootstrap\"";
     assert_eq!((ran.stdout.as_str(), ran.stderr.matches(refused).count()), ("", 4), "{ran:?}");
-    assert_eq!(as_engine(&label, &["SELECT session_user"]).trim(), "bootstrap");
+    assert_eq!(fleet.as_engine(&label, &sandbox, &["SELECT session_user"]).await.trim(), "bootstrap");
 }
 
-#[tokio::test]
-async fn tenant_reaches_its_own_databases_only_and_stays_tenant() {
-    let fleet = Fleet::new().await;
+async fn tenant_reaches_its_own_databases_only_and_stays_tenant(fleet: Fleet) {
     let (label, sandbox) = fleet.open(LIMITS).await;
-    make_work(&label);
+    fleet.make_work(&label, &sandbox).await;
     let tries = "for d in control uplift template1; do psql -X -d $d -c 'SELECT 1'; done";
     let ran = run(&sandbox, script(tries)).await;
     assert_eq!((ran.stdout.as_str(), ran.stderr.matches("pg_hba.conf rejects").count()), ("", 3), "{ran:?}");
@@ -76,11 +80,9 @@ async fn tenant_reaches_its_own_databases_only_and_stays_tenant() {
     }
 }
 
-#[tokio::test]
-async fn tenant_has_what_a_restore_needs() {
-    let fleet = Fleet::new().await;
+async fn tenant_has_what_a_restore_needs(fleet: Fleet) {
     let (label, sandbox) = fleet.open(LIMITS).await;
-    make_work(&label);
+    fleet.make_work(&label, &sandbox).await;
     let ran = run(
         &sandbox,
         script(
@@ -95,7 +97,7 @@ async fn tenant_has_what_a_restore_needs() {
 
 #[tokio::test]
 async fn every_major_opens_and_is_what_it_says() {
-    let fleet = Fleet::new().await;
+    let fleet = Fleet::docker().await;
     let majors = fleet.host.majors().await.unwrap();
     assert!(majors.contains(&15) && majors.contains(&17), "{majors:?}: build the images of 15 and 17");
     for major in majors {
@@ -114,11 +116,9 @@ async fn every_major_opens_and_is_what_it_says() {
 }
 
 /// With Docker's default of 64 MiB this very query fails.
-#[tokio::test]
-async fn a_parallel_hash_join_finds_its_shared_memory() {
-    let fleet = Fleet::new().await;
+async fn a_parallel_hash_join_finds_its_shared_memory(fleet: Fleet) {
     let (label, sandbox) = fleet.open(Limits { memory_bytes: 1024 * MIB, ..LIMITS }).await;
-    make_work(&label);
+    fleet.make_work(&label, &sandbox).await;
     let sql = "CREATE TABLE t AS SELECT i, md5(i::text) m FROM generate_series(1, 1000000) i; ANALYZE t;
                SET work_mem = '256MB'; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
                SET enable_mergejoin = off; SELECT count(*) FROM t a JOIN t b USING (i, m)";
@@ -128,7 +128,7 @@ async fn a_parallel_hash_join_finds_its_shared_memory() {
 
 #[tokio::test]
 async fn processes_are_counted() {
-    let fleet = Fleet::new().await;
+    let fleet = Fleet::docker().await;
     let limits = Limits { pids: 30, ..LIMITS };
     let (_, sandbox) = fleet.open(limits).await;
     let ran = run(&sandbox, script("for i in $(seq 60); do sleep 60 & done; kill $(jobs -p)")).await;

@@ -1,0 +1,9 @@
+//! Sandboxes in containers.
+
+mod container;
+mod host;
+mod job;
+mod postgres;
+
+pub(crate) use host::Host;
+pub(crate) use job::Container;

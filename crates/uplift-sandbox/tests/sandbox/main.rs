@@ -1,0 +1,8 @@
+//! Sandboxes of both kinds: on a real Docker, with the images of `cargo xtask images`, and as processes.
+
+mod ends;
+mod harness;
+mod isolation;
+mod leftovers;
+mod parent;
+mod streams;
