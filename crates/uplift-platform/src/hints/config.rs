@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 /// The `[hints]` section of a configuration file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HintsConfig {
-    /// `amqp://user:password@host:5672/%2f`, or `amqps://`. Secret, since it holds the password.
+    /// `amqp://user:password@host:5672/%2f`, or `amqps://`; or `memory:` where dispatcher and worker are one process.
+    /// Secret, since it holds the password.
     pub url: SecretString,
     /// What the names of exchanges and queues start with, where several installations share a broker.
     #[serde(default = "prefix")]
@@ -29,6 +30,11 @@ fn ttl_seconds() -> u64 {
 }
 
 impl HintsConfig {
+    /// Whether hints stay within this process.
+    pub(super) fn is_memory(&self) -> bool {
+        self.url.expose_secret() == "memory:"
+    }
+
     /// How long a hint lives.
     #[must_use]
     pub const fn ttl(&self) -> Duration {

@@ -1,4 +1,4 @@
-//! Listening for hints, and giving back what cannot be used at the moment.
+//! Listening to RabbitMQ for hints, and giving back what cannot be used at the moment.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const STABLE: Duration = Duration::from_secs(30);
 
 /// Receives hints, for as long as the process lives. Whatever breaks is built again, in the background.
 #[derive(Debug)]
-pub struct Listener {
+pub(super) struct Listener {
     config: HintsConfig,
     backoff: Backoff,
     state: State,
@@ -54,14 +54,12 @@ struct Session {
 
 impl Listener {
     /// A listener that connects at the first [`Listener::next`].
-    #[must_use]
-    pub fn start(config: HintsConfig) -> Self {
+    pub(super) fn start(config: HintsConfig) -> Self {
         Self { config, backoff: Backoff::for_service(), state: State::Paused(None) }
     }
 
     /// Whether hints can arrive at the moment, or could if the listener were not paused.
-    #[must_use]
-    pub fn connected(&self) -> bool {
+    pub(super) fn connected(&self) -> bool {
         match &self.state {
             State::Paused(connection) => connection.as_ref().is_some_and(|it| it.status().connected()),
             State::Opening(_) => false,
@@ -73,7 +71,7 @@ impl Listener {
     /// waits and called again. At most one hint of each purpose is held.
     ///
     /// Call it while a slot is free, and [`Listener::pause`] when none is.
-    pub async fn next(&mut self) -> Hint {
+    pub(super) async fn next(&mut self) -> Hint {
         loop {
             match &mut self.state {
                 State::Paused(connection) => {
@@ -113,7 +111,7 @@ impl Listener {
 
     /// Stops receiving and gives back what was not settled, so that other workers get it and no delivery stays
     /// unacknowledged while this worker is busy for hours. The next [`Listener::next`] starts again.
-    pub async fn pause(&mut self) {
+    pub(super) async fn pause(&mut self) {
         match std::mem::replace(&mut self.state, State::Paused(None)) {
             // The session's end is what gives back, however far the waiting below gets.
             State::Consuming(session) => {

@@ -1,6 +1,6 @@
 //! What a hint looks like on the wire, and in a worker's hand.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lapin::{
     Acker, BasicProperties,
@@ -11,6 +11,8 @@ use lapin::{
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use uplift_core::{Purpose, RequestId};
+
+use super::memory::{Channel, Waiting};
 
 const PERSISTENT: u8 = 2;
 const TRACEPARENT: &str = "traceparent";
@@ -32,7 +34,15 @@ pub struct Hint {
     pub purpose: Purpose,
     /// The W3C trace context of the publisher, if it gave one.
     pub traceparent: Option<String>,
-    acker: Option<Acker>,
+    /// Taken when it is settled.
+    pub(super) settling: Option<Settling>,
+}
+
+/// How a hint is settled.
+#[derive(Debug)]
+pub(super) enum Settling {
+    RabbitMq(Acker),
+    Memory { channel: Arc<Channel>, waiting: Waiting },
 }
 
 /// A delivery that is no hint.
@@ -44,7 +54,8 @@ pub(super) struct Unreadable {
 impl Hint {
     /// Takes the hint off the queue. Does nothing where the broker took it back in the meantime.
     pub async fn ack(mut self) {
-        if let Some(acker) = self.acker.take()
+        // In memory, it left its queue when it was handed out.
+        if let Some(Settling::RabbitMq(acker)) = self.settling.take()
             && let Err(err) = acker.ack(BasicAckOptions::default()).await
         {
             tracing::debug!(%err, request.id = %self.request, "acknowledge a hint; it will come again");
@@ -53,8 +64,10 @@ impl Hint {
 
     /// Puts the hint back at its place in the queue. Each time counts against the delivery limit.
     pub async fn requeue(mut self) {
-        if let Some(acker) = self.acker.take() {
-            put_back(acker).await;
+        match self.settling.take() {
+            Some(Settling::RabbitMq(acker)) => put_back(acker).await,
+            Some(Settling::Memory { channel, waiting }) => channel.put_back(self.purpose, waiting),
+            None => {}
         }
     }
 
@@ -65,7 +78,7 @@ impl Hint {
                 request: body.request,
                 purpose,
                 traceparent: traceparent(&delivery.properties),
-                acker: Some(delivery.acker),
+                settling: Some(Settling::RabbitMq(delivery.acker)),
             }),
             Err(error) => Err(Box::new(Unreadable { delivery, error })),
         }
@@ -74,8 +87,14 @@ impl Hint {
 
 impl Drop for Hint {
     fn drop(&mut self) {
-        if let (Some(acker), Ok(runtime)) = (self.acker.take(), Handle::try_current()) {
-            runtime.spawn(put_back(acker));
+        match self.settling.take() {
+            Some(Settling::RabbitMq(acker)) => {
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(put_back(acker));
+                }
+            }
+            Some(Settling::Memory { channel, waiting }) => channel.put_back(self.purpose, waiting),
+            None => {}
         }
     }
 }

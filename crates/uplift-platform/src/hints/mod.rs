@@ -1,20 +1,21 @@
-//! Hints: RabbitMQ tells idle workers that there may be something to claim.
+//! Hints: RabbitMQ, or a channel within one process, tells idle workers that there may be something to claim.
 //!
 //! A hint carries a request's id and no facts; the ledger is the truth. So losing every message loses nothing but
 //! time, and a message too many costs one claim that finds nothing. Both sides rebuild everything they need (connection,
 //! channel, exchanges, queues, consumers) after any failure, for ever.
 
+mod choice;
 mod config;
 mod connect;
 mod listener;
+mod memory;
 mod message;
 mod publisher;
 mod topology;
 
+pub use choice::{Listener, Publisher};
 pub use config::HintsConfig;
-pub use listener::Listener;
 pub use message::Hint;
-pub use publisher::Publisher;
 pub use topology::{DELIVERY_LIMIT, QueueDepths};
 
 /// Why a hint was not published. Whichever it is, the request stays claimable and the sweep hints at it again.

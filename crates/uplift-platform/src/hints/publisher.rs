@@ -1,4 +1,4 @@
-//! Publishing hints: persistent, mandatory, confirmed, and never in the way of the caller.
+//! Publishing hints to RabbitMQ: persistent, mandatory, confirmed, and never in the way of the caller.
 
 use std::{
     sync::Arc,
@@ -36,7 +36,7 @@ const STABLE: Duration = Duration::from_secs(30);
 /// Publishes hints over a connection that a background task builds again and again. Cheap to clone; the task ends
 /// with the last clone.
 #[derive(Clone, Debug)]
-pub struct Publisher {
+pub(super) struct Publisher {
     config: Arc<HintsConfig>,
     topology: Topology,
     link: watch::Receiver<Option<Arc<Link>>>,
@@ -54,8 +54,7 @@ struct Link {
 
 impl Publisher {
     /// Starts connecting in the background. Must be called within a Tokio runtime.
-    #[must_use]
-    pub fn start(config: HintsConfig) -> Self {
+    pub(super) fn start(config: HintsConfig) -> Self {
         let (sender, link) = watch::channel(None);
         let topology = Topology::new(&config.prefix);
         let config = Arc::new(config);
@@ -64,8 +63,7 @@ impl Publisher {
     }
 
     /// Whether hints can be published at the moment.
-    #[must_use]
-    pub fn connected(&self) -> bool {
+    pub(super) fn connected(&self) -> bool {
         self.link().is_some()
     }
 
@@ -74,7 +72,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Any [`HintError`]: the hint may not be stored.
-    pub async fn publish(
+    pub(super) async fn publish(
         &self,
         purpose: Purpose,
         request: RequestId,
@@ -120,7 +118,7 @@ impl Publisher {
     ///
     /// # Errors
     /// As [`Publisher::publish`].
-    pub async fn queue_depths(&self) -> Result<QueueDepths, HintError> {
+    pub(super) async fn queue_depths(&self) -> Result<QueueDepths, HintError> {
         self.bounded(|link| async move { self.topology.depths(&link.connection).await }).await
     }
 

@@ -94,7 +94,7 @@ impl Objects {
     ///
     /// # Errors
     /// [`ObjectsError::Unavailable`] once the retries are used up; [`ObjectsError::Invalid`] where the server cannot
-    /// list them (the one embedded in `uplift standalone` cannot).
+    /// list them.
     pub async fn list_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>> {
         let mut found = Vec::new();
         let mut after: (Option<String>, Option<String>) = (None, None);
