@@ -20,4 +20,5 @@ mod memory;
 mod odoo;
 mod rolling;
 mod sample;
+mod standalone;
 mod traces;

@@ -18,6 +18,7 @@ pub mod process;
 pub mod proxy;
 pub mod request;
 pub mod services;
+pub mod standalone;
 mod wreck;
 
 use std::{

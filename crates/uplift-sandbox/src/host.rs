@@ -39,6 +39,15 @@ impl Host {
         Ok(host)
     }
 
+    /// Of which kind it is; never [`Kind::Auto`].
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.0 {
+            Inner::Docker(_) => Kind::Docker,
+            Inner::Process(_) => Kind::Process,
+        }
+    }
+
     /// Asks whether it can work at the moment.
     ///
     /// # Errors

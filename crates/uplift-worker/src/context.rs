@@ -86,7 +86,8 @@ impl Context {
 }
 
 /// The settings that are the sandboxes'.
-fn sandbox(config: &WorkerConfig) -> SandboxConfig {
+#[must_use]
+pub fn sandbox(config: &WorkerConfig) -> SandboxConfig {
     SandboxConfig {
         kind: match config.sandbox {
             SandboxKind::Docker => Kind::Docker,

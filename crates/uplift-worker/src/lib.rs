@@ -29,6 +29,8 @@ use uplift_platform::Config;
 
 use crate::context::Context;
 
+pub use crate::context::sandbox;
+
 /// Works until told to stop, and then until what runs has finished or was handed back.
 ///
 /// # Errors

@@ -21,7 +21,66 @@ pub struct Cli {
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// As a client of the platform.
+    #[command(flatten)]
+    Client(Command),
+    /// Run the whole platform in this program, for a laptop
+    #[cfg(feature = "standalone")]
+    #[command(after_help = "\
+Dispatcher, worker, exporter, object store and the ledger's Postgres, whose programs this machine must have (Debian's
+package postgresql). Sandboxes are containers where Docker answers and has the images, else plain processes. One
+directory holds all state; started on it again, however it ended, it goes on with what was running.
+
+Example:
+  uplift standalone --data-dir /var/lib/uplift")]
+    Standalone(Standalone),
+}
+
+/// Where everything is.
+#[cfg(feature = "standalone")]
+#[derive(Debug, Args)]
+pub struct Standalone {
+    /// The directory for all state [default: /var/lib/uplift for root, else ~/.local/share/uplift]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where the API listens; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: std::net::SocketAddr,
+    /// Where the exporter listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    pub metrics_listen: std::net::SocketAddr,
+    /// The port of 127.0.0.1 that the object store listens on
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    pub store_port: u16,
+    /// Offer the packs in this folder, not those that ship
+    #[arg(long, value_name = "DIR")]
+    pub packs: Option<PathBuf>,
+}
+
+#[cfg(feature = "standalone")]
+impl Standalone {
+    /// The directory for all state.
+    ///
+    /// # Errors
+    /// None is named, and there is no home to have one in.
+    pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        if let Some(named) = &self.data_dir {
+            return Ok(named.clone());
+        }
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        match home {
+            // Postgres does not run as root, and could not get at what lies in root's home.
+            Some(home) if home == std::path::Path::new("/root") => Ok("/var/lib/uplift".into()),
+            Some(home) => Ok(home.join(".local/share/uplift")),
+            None => Err(exit::UsageError("HOME is not set: name a directory with --data-dir".into()).into()),
+        }
+    }
 }
 
 fn after_help() -> String {
@@ -51,7 +110,7 @@ pub struct Global {
     pub json: bool,
 }
 
-/// What to do.
+/// What a client does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Upgrade a copy of a database to try it out
@@ -132,7 +191,7 @@ pub struct Wait {
     /// Follow the log until the upgrade has ended, and end with its exit code
     #[arg(long)]
     pub wait: bool,
-    /// Once delivered, fetch the upgraded dump and the report into this folder
+    /// Once delivered, put upgraded.*, report.html, report.json and upgrade.log into this folder
     #[arg(long, value_name = "DIR", requires = "wait")]
     pub out: Option<PathBuf>,
     /// Overwrite files that are there

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use uplift_core::Clock;
 
 use crate::{
-    cli::{Cli, Command, Global},
+    cli::{Command, Global},
     client::Client,
     exit::{NoToken, UsageError},
     print::Printer,
@@ -31,8 +31,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(cli: &Cli, interrupted: Interrupted) -> anyhow::Result<Self> {
-        let server = cli.global.server.clone().ok_or_else(|| {
+    pub(crate) fn new(global: &Global, command: &Command, interrupted: Interrupted) -> anyhow::Result<Self> {
+        let server = global.server.clone().ok_or_else(|| {
             let message = "no server is named: set UPLIFT_SERVER, such as https://upgrade.example.com, or give --server";
             UsageError(message.into())
         })?;
@@ -41,8 +41,8 @@ impl Context {
                 UsageError(format!("the server's address {server} is not an http or https one")).into()
             );
         }
-        let token = token(&cli.global, matches!(cli.command, Command::Ops(_)))?;
-        let print = Printer::new(cli.global.json);
+        let token = token(global, matches!(command, Command::Ops(_)))?;
+        let print = Printer::new(global.json);
         Ok(Self { client: Client::new(server, token)?, print, clock: Clock::System, interrupted })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
-use reqwest::{Response, StatusCode, header};
+use reqwest::{Method, Response, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
@@ -28,14 +28,29 @@ use crate::{
 const ATTEMPTS: u32 = 10;
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(30);
+/// What the API calls the upgraded dump.
+const RESULT: &str = "result";
 /// No byte has come for so long: the connection is dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Where files go, and whether they may replace others.
+/// Where files go, what they are called, and whether they may replace others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Folder<'a> {
     pub(crate) path: &'a Path,
     pub(crate) overwrite: bool,
+    pub(crate) names: Names<'a>,
+}
+
+/// What fetched files are called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Names<'a> {
+    /// As the server says, by database and target: files of several requests can lie side by side.
+    Request,
+    /// `upgraded.*`, `report.html`, `report.json`: the folder is this request's, and a script knows what is in it.
+    Folder {
+        /// The version that was asked for, behind which the server's names end.
+        target: &'a str,
+    },
 }
 
 impl Folder<'_> {
@@ -45,6 +60,17 @@ impl Folder<'_> {
         fs::create_dir_all(self.path).with_context(|| format!("make the folder {shown}"))?;
         tempfile::tempfile_in(self.path).with_context(|| format!("write into the folder {shown}"))?;
         Ok(())
+    }
+
+    /// Where what the server calls so is to go.
+    fn place(&self, what: &str, name: &str) -> anyhow::Result<PathBuf> {
+        match self.names {
+            Names::Request => self.target(name),
+            Names::Folder { target } => {
+                let end = name.rsplit_once(&format!("-{target}.")).map_or(name, |(_, end)| end);
+                self.target(&if what == RESULT { format!("upgraded.{end}") } else { end.to_owned() })
+            }
+        }
     }
 
     fn target(&self, name: &str) -> anyhow::Result<PathBuf> {
@@ -64,7 +90,7 @@ pub(crate) async fn result(
     view: &ResultView,
     folder: Folder<'_>,
 ) -> anyhow::Result<PathBuf> {
-    let source = Source { context, request: request.to_string(), what: "result", query: &[] };
+    let source = Source { context, request: request.to_string(), what: RESULT, query: &[] };
     source.fetch(folder, Some(view)).await
 }
 
@@ -80,6 +106,21 @@ pub(crate) async fn report(
         files.push(source.fetch(folder, None).await?);
     }
     Ok(files)
+}
+
+/// The request's log.
+pub(crate) async fn log(context: &Context, request: Uuid, folder: Folder<'_>) -> anyhow::Result<PathBuf> {
+    let target = folder.target("upgrade.log")?;
+    let client = &context.client;
+    let mut file = NamedTempFile::with_prefix_in(".uplift-", folder.path)
+        .with_context(|| format!("write into the folder {}", folder.path.display()))?;
+    let ask = client.request(Method::GET, &["requests", &request.to_string(), "log"]);
+    let mut log = client.stream(ask).await?;
+    while let Some(bytes) = client.next(&mut log).await? {
+        file.write_all(&bytes).with_context(|| format!("write {}", file.path().display()))?;
+    }
+    persist(file, &target, folder.overwrite).with_context(|| format!("finish {}", target.display()))?;
+    Ok(target)
 }
 
 /// What lies ready at the dispatcher.
@@ -98,7 +139,7 @@ impl Source<'_> {
 
     async fn fetch(&self, folder: Folder<'_>, expected: Option<&ResultView>) -> anyhow::Result<PathBuf> {
         let mut link = self.link().await?;
-        let target = folder.target(&link.file_name)?;
+        let target = folder.place(self.what, &link.file_name)?;
         let shown = target.display();
         let mut partial = Partial {
             // It is removed when it goes out of scope, and its mode lets only its owner read it.
@@ -217,10 +258,15 @@ impl Partial {
 
     fn finish(self, target: &Path, overwrite: bool) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
-        self.file.as_file().sync_all()?;
-        if overwrite { self.file.persist(target) } else { self.file.persist_noclobber(target) }?;
-        Ok(())
+        persist(self.file, target, overwrite)
     }
+}
+
+/// Gives a file its name, once it is whole.
+fn persist(file: NamedTempFile, target: &Path, overwrite: bool) -> anyhow::Result<()> {
+    file.as_file().sync_all()?;
+    if overwrite { file.persist(target) } else { file.persist_noclobber(target) }?;
+    Ok(())
 }
 
 fn silence() -> Stopped {
@@ -244,7 +290,7 @@ fn plain(name: &str) -> anyhow::Result<&str> {
 mod tests {
     use std::fs;
 
-    use super::{Folder, plain};
+    use super::{Folder, Names, RESULT, plain};
 
     #[test]
     fn a_name_leads_nowhere_else() {
@@ -259,9 +305,22 @@ mod tests {
     fn nothing_is_overwritten_unasked() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("shop.sql"), "old").unwrap();
-        let of = |overwrite| Folder { path: folder.path(), overwrite };
+        let of = |overwrite| Folder { path: folder.path(), overwrite, names: Names::Request };
         assert!(of(false).target("shop.sql").is_err());
         assert!(of(true).target("shop.sql").is_ok());
         assert!(of(false).target("other.sql").is_ok());
+    }
+
+    #[test]
+    fn a_folder_of_one_request_has_names_that_a_script_knows() {
+        let place = |names, what, name| {
+            let folder = Folder { path: "out".as_ref(), overwrite: true, names };
+            folder.place(what, name).unwrap().to_str().unwrap().to_owned()
+        };
+        let own = Names::Folder { target: "3.0" };
+        assert_eq!(place(own, RESULT, "shop-3.0.sql.gz"), "out/upgraded.sql.gz");
+        assert_eq!(place(own, RESULT, "shop-3.0.x-3.0.dump"), "out/upgraded.dump");
+        assert_eq!(place(own, "report", "shop-3.0.report.json"), "out/report.json");
+        assert_eq!(place(Names::Request, RESULT, "shop-3.0.sql.gz"), "out/shop-3.0.sql.gz");
     }
 }

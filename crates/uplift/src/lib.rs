@@ -1,7 +1,8 @@
 //! The command line: customers hand in dumps and fetch upgraded ones, operators look after the fleet.
 //!
 //! It speaks to the dispatcher's HTTP API and to the links that the dispatcher hands out; it knows neither the
-//! ledger, nor the broker, nor the object store's keys. Start reading at [`cli`], then [`commands`].
+//! ledger, nor the broker, nor the object store's keys. Start reading at [`cli`], then [`commands`]. The one exception
+//! is [`standalone`], which is the whole fleet, and can be left out.
 
 mod backoff;
 pub mod cli;
@@ -14,6 +15,8 @@ mod follow;
 mod ops;
 mod pack;
 mod print;
+#[cfg(feature = "standalone")]
+pub mod standalone;
 mod text;
 mod upload;
 
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::Cli;
+use cli::{Cli, Command, Global, Task};
 use context::{Context, Interrupted};
 use exit::Exit;
 
@@ -36,6 +39,11 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
+    let command = match cli.task {
+        #[cfg(feature = "standalone")]
+        Task::Standalone(arguments) => return standalone::main(&arguments),
+        Task::Client(command) => command,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -43,16 +51,16 @@ pub fn main() -> ExitCode {
             return Exit::Error.into();
         }
     };
-    let exit = runtime.block_on(run(cli));
+    let exit = runtime.block_on(run(&cli.global, command));
     // A file that is being read in the background must not hold up the end.
     runtime.shutdown_background();
     exit.into()
 }
 
-async fn run(cli: Cli) -> Exit {
+async fn run(global: &Global, command: Command) -> Exit {
     let interrupted = Interrupted::default();
     let outcome = tokio::select! {
-        outcome = execute(cli, interrupted.clone()) => outcome,
+        outcome = execute(global, command, interrupted.clone()) => outcome,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("\n{}", interrupted.message());
             return Exit::Interrupted;
@@ -67,7 +75,7 @@ async fn run(cli: Cli) -> Exit {
     })
 }
 
-async fn execute(cli: Cli, interrupted: Interrupted) -> anyhow::Result<Exit> {
-    let context = Context::new(&cli, interrupted)?;
-    commands::execute(&context, cli.command).await
+async fn execute(global: &Global, command: Command, interrupted: Interrupted) -> anyhow::Result<Exit> {
+    let context = Context::new(global, &command, interrupted)?;
+    commands::execute(&context, command).await
 }

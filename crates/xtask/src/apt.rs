@@ -34,12 +34,44 @@ const NEEDED: [(&str, &str); 15] = [
     ("zstd", "zstd"),
 ];
 
+/// What `cargo xtask demo` needs besides what has built this program: any Postgres will do.
+const NEEDED_FOR_DEMO: [(&str, &str); 2] =
+    [("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"), ("setpriv", "util-linux")];
+
+/// The package of Debian's own Postgres, whichever major that is.
+const POSTGRES: &str = "postgresql";
+
 /// Docker loads a profile for every container where the kernel has AppArmor switched on, with this.
 const APPARMOR: (&str, &str) = ("apparmor_parser", "apparmor");
 
-/// Installs the packages that are missing, and says which.
+/// Installs what the services and the suite need, and says which packages were missing.
 pub(crate) fn ensure(layout: &Layout) -> Result<String> {
-    let missing = missing();
+    let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|enabled| enabled.starts_with('Y'));
+    let needed: Vec<_> = NEEDED.into_iter().chain(apparmor.then_some(APPARMOR)).collect();
+    install(layout, &missing(&needed))
+}
+
+/// Installs what the demo needs, and says which packages were missing.
+pub(crate) fn ensure_for_demo(layout: &Layout) -> Result<String> {
+    let mut missing = missing(&NEEDED_FOR_DEMO);
+    if pg_bin().is_none() {
+        missing.push(POSTGRES);
+    }
+    install(layout, &missing)
+}
+
+/// The programs of the newest Postgres that Debian's packages have installed, which are not on `PATH`.
+pub(crate) fn pg_bin() -> Option<PathBuf> {
+    let majors = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let majors =
+        majors.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u16>().ok()?, entry.path())));
+    let whole =
+        majors.map(|(major, path)| (major, path.join("bin"))).filter(|(_, bin)| bin.join("initdb").exists());
+    whole.max().map(|(_, bin)| bin)
+}
+
+fn install(layout: &Layout, missing: &[&str]) -> Result<String> {
     if missing.is_empty() {
         return Ok("all there".to_owned());
     }
@@ -53,21 +85,15 @@ pub(crate) fn ensure(layout: &Layout) -> Result<String> {
     let _policy = NoDaemons::enforce()?;
     let installed = exec::logged(&mut apt(&["update"]), &log).and_then(|()| {
         let mut install = apt(&["install", "-y", "--no-install-recommends"]);
-        exec::logged(install.args(&missing), &log)
+        exec::logged(install.args(missing), &log)
     });
     installed.with_context(|| format!("install packages; to try it by hand: `{by_hand}`"))?;
     Ok(format!("installed {list}"))
 }
 
-fn missing() -> Vec<&'static str> {
-    let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled")
-        .is_ok_and(|enabled| enabled.starts_with('Y'));
-    let mut packages: Vec<&str> = NEEDED
-        .into_iter()
-        .chain(apparmor.then_some(APPARMOR))
-        .filter(|(program, _)| !exec::exists(program))
-        .map(|(_, package)| package)
-        .collect();
+fn missing(needed: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let mut packages: Vec<&str> =
+        needed.iter().filter(|(program, _)| !exec::exists(program)).map(|&(_, package)| package).collect();
     packages.dedup();
     packages
 }

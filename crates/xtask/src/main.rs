@@ -1,4 +1,4 @@
-//! What a person types while developing: `cargo xtask test`, `bench`, `up`, `down`, `services`, `images`.
+//! What a person types while developing: `cargo xtask demo`, `test`, `bench`, `up`, `down`, `services`, `images`.
 //!
 //! It starts real services on this machine and nothing else: no registry of images is needed, and what it
 //! cannot set up it names, with the command to try by hand.
@@ -7,6 +7,7 @@ mod apt;
 mod bench;
 mod checks;
 mod daemon;
+mod demo;
 mod down;
 mod env;
 mod exec;
@@ -40,6 +41,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Upgrade a sample database, or one's own, on this machine and without a fleet; then leave nothing running
+    Demo(demo::Demo),
     /// Install and start Docker, RabbitMQ, Postgres and Garage, and leave them running
     Services {
         /// Write what the tests need to know about them as shell exports
@@ -105,6 +108,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     interrupt::install()?;
     let layout = Layout::from_env()?;
     match cli.task {
+        Task::Demo(demo) => demo::run(&layout, &demo),
         Task::Services { env } => {
             let ready = services::ensure(&layout, &mut Started::default())?;
             if let Some(file) = env {

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::checks;
+use crate::demo;
 use crate::down;
 use crate::env::{self, Env};
 use crate::exec;
@@ -78,6 +79,7 @@ fn build(layout: &Layout) -> Result<()> {
     loud("build", || {
         let env = Env::default();
         exec::streamed_ok(&mut cargo(layout, &env, &["build", "--workspace", "--bins", "--quiet"]))?;
+        demo::build(layout)?;
         let (program, _) = tools::nextest(layout)?;
         let mut tests = exec::cargo(layout, program);
         tests.args(["nextest", "run", "--workspace", "--no-run", "--cargo-quiet"]);

@@ -13,7 +13,7 @@ mod store;
 mod traces;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::Row as _;
 use uplift_core::{
@@ -25,17 +25,24 @@ use uplift_tests::{fleet::Fleet, postgres::Database, repository};
 
 /// What a dump of the sample has beside the sample's data: it makes a point of an upgrade last.
 #[derive(Clone, Copy, Debug, Default)]
-struct Extra {
+pub(crate) struct Extra {
     /// How long the step `pause` takes, in seconds.
-    pause: u32,
+    pub(crate) pause: u32,
     /// How long each building of one index takes, in seconds: at restore, and again when the result is proven.
-    slow_index: u32,
+    pub(crate) slow_index: u32,
     /// Bytes of a further table, in MiB.
-    ballast: u32,
+    pub(crate) ballast: u32,
 }
 
-/// A plain dump of a sample 1.0 database.
+/// A plain dump of a sample 1.0 database, beside the fleet.
 async fn dump(fleet: &Fleet, name: &str, extra: Extra) -> PathBuf {
+    let dump = fleet.file(&format!("{name}.sql"));
+    dump_to(&dump, extra).await;
+    dump
+}
+
+/// The same, anywhere.
+pub(crate) async fn dump_to(dump: &Path, extra: Extra) {
     let source = Database::create("sample").await;
     source.psql_file(&repository("deploy/packs/sample/generate.sql"), &[("scale", "1")]);
     let Extra { pause, slow_index, ballast } = extra;
@@ -54,17 +61,21 @@ async fn dump(fleet: &Fleet, name: &str, extra: Extra) -> PathBuf {
                  SELECT i, repeat(md5(i::text), 32768) AS t FROM generate_series(1, {ballast}) AS i"
         ));
     }
-    let dump = fleet.file(&format!("{name}.sql"));
-    source.dump(&dump);
+    source.dump(dump);
     source.remove().await;
-    dump
 }
 
 /// Pushes the sample pack with one more step in the middle of its second hop, which takes as long as the dump says.
 fn push_pausing_pack(fleet: &Fleet) {
     let folder = fleet.file("pausing-pack");
+    pausing_pack(&folder);
+    fleet.push_pack(&folder);
+}
+
+/// Writes that pack.
+pub(crate) fn pausing_pack(folder: &Path) {
     let sample = repository("deploy/packs/sample");
-    let copied = std::process::Command::new("cp").arg("-r").args([&sample, &folder]).status().unwrap();
+    let copied = std::process::Command::new("cp").arg("-r").arg(&sample).arg(folder).status().unwrap();
     assert!(copied.success());
     let script = "SELECT pg_sleep(value::float) FROM erp_meta WHERE key = 'pause';\n";
     std::fs::write(folder.join("2.0-3.0/35-pause.sql"), script).unwrap();
@@ -73,11 +84,10 @@ fn push_pausing_pack(fleet: &Fleet) {
     assert!(text.contains(before));
     let step = format!("[[hop.step]]\nname = \"pause\"\nsql = \"2.0-3.0/35-pause.sql\"\n\n{before}");
     std::fs::write(folder.join("pack.toml"), text.replace(before, &step)).unwrap();
-    fleet.push_pack(&folder);
 }
 
 /// As an SQL condition for [`Fleet::reaches`]: the step `pause` is at work.
-const PAUSED: &str = "EXISTS (SELECT FROM steps s WHERE s.request_id = r.id AND s.epoch = r.epoch
+pub(crate) const PAUSED: &str = "EXISTS (SELECT FROM steps s WHERE s.request_id = r.id AND s.epoch = r.epoch
     AND s.step LIKE '%/pause' AND s.ended_at IS NULL)";
 
 /// An attempt as the ledger has it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uplift_platform::objects::{Objects, ObjectsConfig, ObjectsError, Part};
 use url::Url;
 
-use super::{MIB, config, noise, objects, sha256};
+use super::{MIB, Server, noise, on_both_servers, sha256};
 
 const TTL: Duration = Duration::from_secs(300);
 
@@ -22,9 +22,15 @@ async fn send(url: Url, bytes: bytes::Bytes) -> String {
     answer.headers()["etag"].to_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn an_upload_goes_on_where_it_stopped() {
-    let objects = objects();
+on_both_servers! {
+    an_upload_goes_on_where_it_stopped,
+    an_aborted_upload_is_gone_and_may_be_aborted_again,
+    a_download_has_a_name_and_an_end,
+    urls_are_signed_for_the_address_that_customers_reach,
+}
+
+async fn an_upload_goes_on_where_it_stopped(server: Server) {
+    let objects = server.objects();
     let bytes = noise(11 * MIB);
     let (first, second) = (bytes.slice(..6 * MIB), bytes.slice(6 * MIB..));
     let upload = objects.start_upload("dump").await.unwrap();
@@ -53,9 +59,8 @@ async fn an_upload_goes_on_where_it_stopped() {
     objects.delete_prefix("dump").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_aborted_upload_is_gone_and_may_be_aborted_again() {
-    let objects = objects();
+async fn an_aborted_upload_is_gone_and_may_be_aborted_again(server: Server) {
+    let objects = server.objects();
     let upload = objects.start_upload("gone").await.unwrap();
     let etag = send(objects.presign_part("gone", &upload, 1, TTL).await.unwrap(), noise(10)).await;
     objects.abort_upload("gone", &upload).await.unwrap();
@@ -67,9 +72,8 @@ async fn an_aborted_upload_is_gone_and_may_be_aborted_again() {
     assert!(matches!(err, ObjectsError::NotFound { .. }), "{err:?}");
 }
 
-#[tokio::test]
-async fn a_download_has_a_name_and_an_end() {
-    let objects = objects();
+async fn a_download_has_a_name_and_an_end(server: Server) {
+    let objects = server.objects();
     objects.put("result", noise(1000), "application/gzip").await.unwrap();
     let url = objects.presign_get("result", "Müller GmbH.sql.gz", TTL).await.unwrap();
     let answer = http().get(url.clone()).send().await.unwrap();
@@ -88,10 +92,9 @@ async fn a_download_has_a_name_and_an_end() {
     objects.delete_prefix("result").await.unwrap();
 }
 
-#[tokio::test]
-async fn urls_are_signed_for_the_address_that_customers_reach() {
+async fn urls_are_signed_for_the_address_that_customers_reach(server: Server) {
     let public = Some("https://objects.example.com".parse().unwrap());
-    let objects = Objects::new(&ObjectsConfig { public_endpoint: public, ..config(None) }).unwrap();
+    let objects = Objects::new(&ObjectsConfig { public_endpoint: public, ..server.config(None) }).unwrap();
     // It need not be reachable from here.
     let upload = objects.start_upload("public").await.unwrap();
     for url in [

@@ -3,11 +3,15 @@
 use bytes::Bytes;
 use uplift_platform::objects::{Objects, ObjectsConfig, ObjectsError};
 
-use super::{config, objects};
+use super::{Server, on_both_servers};
 
-#[tokio::test]
-async fn a_small_object_is_read_whole_up_to_a_limit() {
-    let objects = objects();
+on_both_servers! {
+    a_small_object_is_read_whole_up_to_a_limit,
+    a_prefix_is_deleted_and_nothing_beside_it,
+}
+
+async fn a_small_object_is_read_whole_up_to_a_limit(server: Server) {
+    let objects = server.objects();
     for bytes in [&b""[..], b"report"] {
         let meta = objects.put("small", Bytes::from(bytes), "application/json").await.unwrap();
         assert_eq!(meta.bytes, bytes.len() as u64);
@@ -19,9 +23,8 @@ async fn a_small_object_is_read_whole_up_to_a_limit() {
     objects.delete_prefix("small").await.unwrap();
 }
 
-#[tokio::test]
-async fn a_prefix_is_deleted_and_nothing_beside_it() {
-    let ours = config(None);
+async fn a_prefix_is_deleted_and_nothing_beside_it(server: Server) {
+    let ours = server.config(None);
     let objects = Objects::new(&ours).unwrap();
     let nested = Objects::new(&ObjectsConfig { prefix: format!("{}a/", ours.prefix), ..ours }).unwrap();
     for key in ["a/1", "a/2/3", "ab"] {

@@ -6,12 +6,9 @@ use std::{
 };
 
 use uplift_platform::objects::{Expect, Objects, ObjectsConfig, ObjectsError};
-use uplift_tests::{
-    proxy::{Fault, Proxy, Rule, Way},
-    services::Services,
-};
+use uplift_tests::proxy::{Fault, Proxy, Rule, Way};
 
-use super::{MIB, config, length, noise, objects, read_all, sha256};
+use super::{MIB, Server, length, noise, on_both_servers, read_all, sha256};
 
 /// A store behind a proxy that breaks answers, and the same store without it.
 struct Broken {
@@ -21,19 +18,28 @@ struct Broken {
     direct: Objects,
 }
 
-async fn broken(fault: Fault, every: usize, stall_seconds: u64) -> Broken {
-    let proxy = Proxy::tcp(Services::s3_address()).await;
+async fn broken(server: &Server, fault: Fault, every: usize, stall_seconds: u64) -> Broken {
+    let proxy = Proxy::tcp(server.address()).await;
     let rule = proxy.add(Rule::every(Way::Answers, every as u64, fault));
-    let direct = config(None);
+    let direct = server.config(None);
     let endpoint = proxy.url().parse().unwrap();
     let through = ObjectsConfig { endpoint, stall_seconds, ..direct.clone() };
     let (through, direct) = (Objects::new(&through).unwrap(), Objects::new(&direct).unwrap());
     Broken { proxy, rule, through, direct }
 }
 
-#[tokio::test]
-async fn a_read_that_is_cut_again_and_again_is_resumed_where_it_broke() {
-    let Broken { proxy: _proxy, rule, through, direct } = broken(Fault::Cut, 5 * MIB, 30).await;
+on_both_servers! {
+    a_read_that_is_cut_again_and_again_is_resumed_where_it_broke,
+    a_read_that_falls_silent_is_resumed,
+    an_object_replaced_while_it_is_read_is_noticed,
+    an_object_that_is_not_what_was_recorded_is_refused,
+    an_object_that_is_missing_is_not_found_at_once,
+    a_store_that_stays_away_is_given_up,
+    keys_that_are_wrong_are_denied_and_not_retried,
+}
+
+async fn a_read_that_is_cut_again_and_again_is_resumed_where_it_broke(server: Server) {
+    let Broken { proxy: _proxy, rule, through, direct } = broken(&server, Fault::Cut, 5 * MIB, 30).await;
     let bytes = noise(100 * MIB + 1);
     direct.put("cut", bytes.clone(), "application/octet-stream").await.unwrap();
     let expect = Expect { bytes: bytes.len() as u64, etag: None, sha256: Some(sha256(&bytes)) };
@@ -43,9 +49,8 @@ async fn a_read_that_is_cut_again_and_again_is_resumed_where_it_broke() {
     direct.delete_prefix("cut").await.unwrap();
 }
 
-#[tokio::test]
-async fn a_read_that_falls_silent_is_resumed() {
-    let Broken { proxy: _proxy, rule, through, direct } = broken(Fault::Stall, 3 * MIB, 1).await;
+async fn a_read_that_falls_silent_is_resumed(server: Server) {
+    let Broken { proxy: _proxy, rule, through, direct } = broken(&server, Fault::Stall, 3 * MIB, 1).await;
     let bytes = noise(8 * MIB);
     direct.put("silent", bytes.clone(), "application/octet-stream").await.unwrap();
     let mut reader = through.open("silent", length(bytes.len()));
@@ -55,9 +60,8 @@ async fn a_read_that_falls_silent_is_resumed() {
     direct.delete_prefix("silent").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_object_replaced_while_it_is_read_is_noticed() {
-    let Broken { proxy: _proxy, through, direct, .. } = broken(Fault::Cut, 2 * MIB, 30).await;
+async fn an_object_replaced_while_it_is_read_is_noticed(server: Server) {
+    let Broken { proxy: _proxy, through, direct, .. } = broken(&server, Fault::Cut, 2 * MIB, 30).await;
     let first = noise(20 * MIB);
     let mut second = first.to_vec();
     second[19 * MIB] ^= 1;
@@ -71,9 +75,8 @@ async fn an_object_replaced_while_it_is_read_is_noticed() {
     direct.delete_prefix("replaced").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_object_that_is_not_what_was_recorded_is_refused() {
-    let objects = objects();
+async fn an_object_that_is_not_what_was_recorded_is_refused(server: Server) {
+    let objects = server.objects();
     let meta = objects.put("recorded", noise(1000), "application/octet-stream").await.unwrap();
     let good = Expect { bytes: 1000, etag: Some(meta.etag), sha256: Some(sha256(&noise(1000))) };
     assert_eq!(read_all(&mut objects.open("recorded", good.clone())).await.unwrap(), noise(1000));
@@ -91,9 +94,8 @@ async fn an_object_that_is_not_what_was_recorded_is_refused() {
     objects.delete_prefix("recorded").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_object_that_is_missing_is_not_found_at_once() {
-    let objects = objects();
+async fn an_object_that_is_missing_is_not_found_at_once(server: Server) {
+    let objects = server.objects();
     let started = Instant::now();
     for bytes in [0, 1] {
         let err = objects.open("missing", length(bytes)).next().await.unwrap_err();
@@ -104,11 +106,10 @@ async fn an_object_that_is_missing_is_not_found_at_once() {
     assert!(started.elapsed() < Duration::from_secs(5), "it was tried again for {:?}", started.elapsed());
 }
 
-#[tokio::test]
-async fn a_store_that_stays_away_is_given_up() {
+async fn a_store_that_stays_away_is_given_up(server: Server) {
     // A proxy that cuts every answer at its first byte.
-    let Broken { proxy, rule, .. } = broken(Fault::Cut, 1, 30).await;
-    let away = ObjectsConfig { patience_seconds: 2, ..config(Some(&proxy)) };
+    let Broken { proxy, rule, .. } = broken(&server, Fault::Cut, 1, 30).await;
+    let away = ObjectsConfig { patience_seconds: 2, ..server.config(Some(&proxy)) };
     let away = Objects::new(&away).unwrap();
     let started = Instant::now();
     let err = away.open("away", length(1)).next().await.unwrap_err();
@@ -119,14 +120,13 @@ async fn a_store_that_stays_away_is_given_up() {
     assert!(matches!(err, ObjectsError::Unavailable { .. }), "{err:?}");
 }
 
-#[tokio::test]
-async fn keys_that_are_wrong_are_denied_and_not_retried() {
-    let wrong = ObjectsConfig { secret_key: "0".repeat(64).into(), ..config(None) };
+async fn keys_that_are_wrong_are_denied_and_not_retried(server: Server) {
+    let wrong = ObjectsConfig { secret_key: "0".repeat(64).into(), ..server.config(None) };
     let started = Instant::now();
     let err = Objects::new(&wrong).unwrap().ping().await.unwrap_err();
     assert!(matches!(err, ObjectsError::Denied { .. }), "{err:?}");
     let err = Objects::new(&wrong).unwrap().open("any", length(1)).next().await.unwrap_err();
     assert!(matches!(err, ObjectsError::Denied { .. }), "{err:?}");
     assert!(started.elapsed() < Duration::from_secs(5));
-    objects().ping().await.unwrap();
+    server.objects().ping().await.unwrap();
 }

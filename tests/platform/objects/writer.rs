@@ -7,16 +7,23 @@ use uplift_platform::objects::{Expect, Objects, ObjectsError};
 use uplift_tests::{
     eventually,
     proxy::{Fault, Proxy, Rule, Way},
-    services::Services,
 };
 
-use super::{MIB, config, noise, objects, read_all, sha256};
+use super::{MIB, Server, noise, on_both_servers, read_all, sha256};
 
 const PART: usize = 5 * MIB;
 
-#[tokio::test]
-async fn what_is_written_is_read_back_at_every_size_around_a_part() {
-    let objects = objects();
+on_both_servers! {
+    what_is_written_is_read_back_at_every_size_around_a_part,
+    a_large_object_of_unknown_size_takes_three_parts_of_memory,
+    an_aborted_writer_leaves_nothing,
+    a_dropped_writer_leaves_nothing_soon_after,
+    a_writer_whose_upload_another_process_aborted_says_so,
+    a_part_damaged_on_its_way_is_sent_again,
+}
+
+async fn what_is_written_is_read_back_at_every_size_around_a_part(server: Server) {
+    let objects = server.objects();
     for size in [0, 1, PART - 1, PART, PART + 1, 2 * PART] {
         let bytes = noise(size);
         let mut writer = objects.writer("object", Some(size as u64)).await.unwrap();
@@ -35,9 +42,8 @@ async fn what_is_written_is_read_back_at_every_size_around_a_part() {
     objects.delete_prefix("object").await.unwrap();
 }
 
-#[tokio::test]
-async fn a_large_object_of_unknown_size_takes_three_parts_of_memory() {
-    let objects = objects();
+async fn a_large_object_of_unknown_size_takes_three_parts_of_memory(server: Server) {
+    let objects = server.objects();
     let bytes = noise(100 * MIB + 12_345);
     let mut writer = objects.writer("large", None).await.unwrap();
     let mut most = 0;
@@ -61,9 +67,8 @@ async fn a_large_object_of_unknown_size_takes_three_parts_of_memory() {
     objects.delete_prefix("large").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_aborted_writer_leaves_nothing() {
-    let objects = objects();
+async fn an_aborted_writer_leaves_nothing(server: Server) {
+    let objects = server.objects();
     let mut writer = objects.writer("aborted", None).await.unwrap();
     let pending = objects.list_uploads("aborted").await.unwrap();
     assert_eq!(pending.len(), 1);
@@ -74,9 +79,8 @@ async fn an_aborted_writer_leaves_nothing() {
     assert_nothing(&objects, "aborted").await;
 }
 
-#[tokio::test]
-async fn a_dropped_writer_leaves_nothing_soon_after() {
-    let objects = objects();
+async fn a_dropped_writer_leaves_nothing_soon_after(server: Server) {
+    let objects = server.objects();
     let mut writer = objects.writer("dropped", None).await.unwrap();
     writer.write(noise(2 * PART + 5)).await.unwrap();
     drop(writer);
@@ -87,9 +91,8 @@ async fn a_dropped_writer_leaves_nothing_soon_after() {
     assert_nothing(&objects, "dropped").await;
 }
 
-#[tokio::test]
-async fn a_writer_whose_upload_another_process_aborted_says_so() {
-    let objects = objects();
+async fn a_writer_whose_upload_another_process_aborted_says_so(server: Server) {
+    let objects = server.objects();
     let mut writer = objects.writer("stolen", None).await.unwrap();
     writer.write(noise(100)).await.unwrap();
     objects.abort_upload("stolen", writer.upload_id()).await.unwrap();
@@ -99,12 +102,11 @@ async fn a_writer_whose_upload_another_process_aborted_says_so() {
 }
 
 /// The checksum of each part is what notices, and sending the part again is what helps.
-#[tokio::test]
-async fn a_part_damaged_on_its_way_is_sent_again() {
+async fn a_part_damaged_on_its_way_is_sent_again(server: Server) {
     // Far enough for the requests' headers to have passed, so that it is the body that is hit.
-    let proxy = Proxy::tcp(Services::s3_address()).await;
+    let proxy = Proxy::tcp(server.address()).await;
     let rule = proxy.add(Rule::after(Way::Requests, 2 * MIB as u64, Fault::Flip));
-    let objects = Objects::new(&config(Some(&proxy))).unwrap();
+    let objects = Objects::new(&server.config(Some(&proxy))).unwrap();
     let bytes = noise(PART + MIB);
     let mut writer = objects.writer("damaged", Some(bytes.len() as u64)).await.unwrap();
     writer.write(bytes.clone()).await.unwrap();

@@ -5,6 +5,7 @@
 //! [`uplift_core::Lease`] and matches on all of it.
 
 mod account;
+mod alone;
 mod attempt;
 mod json;
 mod log;

@@ -3,10 +3,14 @@
 
 mod account;
 mod launch;
+mod place;
 mod process;
 mod programs;
+mod server;
 
 pub use account::{Account, End};
 pub use launch::{run, spawn};
-pub use process::Process;
+pub use place::{make_socket_directory, private, remove_socket_directory, socket_directory};
+pub use process::{Process, Signal};
 pub use programs::Programs;
+pub use server::{accepts, running_on};

@@ -1,8 +1,11 @@
 //! A process that is known for sure.
 
-use std::{fmt, fs, str::FromStr};
+use std::{fmt, fs, io, str::FromStr};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
+use tokio::process::Child;
+
+pub use rustix::process::Signal;
 
 /// A process, by its number and its birth: the number alone may belong to somebody else by now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,16 @@ impl Process {
     #[must_use]
     pub fn find(pid: i32) -> Option<Self> {
         Some(Self { pid, born: stat(pid)?.born })
+    }
+
+    /// A program that was just started.
+    ///
+    /// # Errors
+    ///
+    /// It was waited for already.
+    pub fn of(child: &Child) -> io::Result<Self> {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(Self::find).ok_or_else(|| io::Error::other("it ended at once"))
     }
 
     /// Its number.

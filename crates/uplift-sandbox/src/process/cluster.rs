@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, ChildStderr},
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     Death, Limits, SandboxError,
-    local::{End, Process, run, spawn},
+    local::{End, Process, Signal, accepts, run, spawn},
     postgres::{Lines, Postgres, State, Watch, accepting},
 };
 
@@ -63,20 +62,9 @@ pub(super) async fn start(
 
 /// Puts a process that was just started on the sandbox's record.
 pub(super) fn noted(child: &Child, directory: &Directory, ending: Ending) -> io::Result<Process> {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    let process = pid.and_then(Process::find).ok_or_else(|| io::Error::other("it ended at once"))?;
+    let process = Process::of(child)?;
     directory.note(&process, ending)?;
     Ok(process)
-}
-
-/// Waits until a server says that it accepts, in the last line of its lock file.
-pub(super) async fn accepts(data: &Path) {
-    let lock = data.join("postmaster.pid");
-    while !fs::read_to_string(&lock)
-        .is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
-    {
-        sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// Says when it accepts, ends it above its disk budget, and says how it ended.
@@ -92,7 +80,7 @@ async fn follow(
         let ended = child.wait();
         tokio::pin!(ended);
         let watched = async {
-            accepts(&directory.data()).await;
+            accepts(&directory.data(), &process).await;
             states.send_replace(State::Accepting);
             within_budget(&directory, budget).await;
             states.send_replace(State::Dead(Death::OutOfDisk));

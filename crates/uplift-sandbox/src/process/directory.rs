@@ -11,22 +11,20 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, symlink},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
     Label, SandboxError,
-    local::{Account, Process},
+    local::{
+        Account, Process, Signal, make_socket_directory, private, remove_socket_directory, socket_directory,
+    },
 };
-
-/// The longest path that a socket can have is 107 bytes; what follows the directory is Postgres' name for it.
-const LONGEST_SOCKET_DIRECTORY: usize = 107 - "/.s.PGSQL.5432".len();
 
 /// How long Postgres may take to end at once before it is killed.
 const IMMEDIATE: Duration = Duration::from_secs(5);
@@ -108,19 +106,13 @@ impl Directory {
 
     /// The directory of the socket, as short as a socket's path has to be.
     pub(super) fn socket(&self) -> PathBuf {
-        let socket = self.0.join("socket");
-        fs::read_link(&socket).unwrap_or(socket)
+        socket_directory(&self.0.join("socket"))
     }
 
     /// Makes an empty directory for the cluster, and one for its socket.
     pub(super) fn make_cluster(&self, account: &Account) -> io::Result<()> {
         private(&self.data(), account)?;
-        let socket = self.0.join("socket");
-        if socket.as_os_str().len() <= LONGEST_SOCKET_DIRECTORY {
-            return private(&socket, account);
-        }
-        let short = short_directory(account)?;
-        symlink(&short, &socket)
+        make_socket_directory(&self.0.join("socket"), account).map(drop)
     }
 
     /// Puts a process on record, so that whoever removes the sandbox ends it.
@@ -150,10 +142,7 @@ impl Directory {
                 // It may be half gone by another's hand.
                 let _ = fs::write(self.0.join("removed"), "");
                 self.end_processes().await;
-                let socket = self.0.join("socket");
-                if let Ok(short) = fs::read_link(&socket) {
-                    let _ = fs::remove_dir_all(short);
-                }
+                remove_socket_directory(&self.0.join("socket"));
                 let path = self.0.clone();
                 let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(path)).await;
                 if !matches!(removed, Ok(Ok(()))) {
@@ -199,19 +188,4 @@ impl Directory {
         };
         entries.filter_map(|entry| read(entry.path())).collect()
     }
-}
-
-/// A directory that nobody but the account (and root) may enter.
-pub(super) fn private(path: &Path, account: &Account) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(path)?;
-    account.own(path)
-}
-
-/// A private directory with a short path.
-pub(super) fn short_directory(account: &Account) -> io::Result<PathBuf> {
-    // Half of a random number is short, and still nobody's guess.
-    let number = Uuid::new_v4().simple().to_string();
-    let path = PathBuf::from(format!("/tmp/uplift-{}", &number[..16]));
-    private(&path, account)?;
-    Ok(path)
 }

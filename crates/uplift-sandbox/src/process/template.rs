@@ -14,18 +14,16 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
 use tokio::{sync::Mutex, time::timeout};
 use uuid::Uuid;
 
-use super::{
-    cluster,
-    directory::{private, short_directory},
-    host::Machine,
-};
+use super::host::Machine;
 use crate::{
     SandboxError,
-    local::{Account, End, Process, Programs, run, spawn},
+    local::{
+        Account, End, Process, Programs, Signal, accepts, make_socket_directory, private,
+        remove_socket_directory, run, spawn,
+    },
 };
 
 const INIT: &str = include_str!("../../../../docker/postgres/init.sql");
@@ -109,9 +107,9 @@ async fn make(place: &Path, account: &Account, programs: &Programs) -> Result<()
     ]);
     run(initdb, DOING).await?;
 
-    let socket = short_directory(account).map_err(SandboxError::system(DOING))?;
+    let socket = place.join("socket");
     let filled = fill(place, &cluster, &socket, account, programs).await;
-    let _ = fs::remove_dir_all(&socket);
+    remove_socket_directory(&socket);
     filled?;
 
     let write = |name: &str, text: &str| fs::write(cluster.join(name), text);
@@ -135,18 +133,19 @@ async fn fill(
 ) -> Result<(), SandboxError> {
     let init = place.join("init.sql");
     fs::write(&init, INIT).map_err(SandboxError::system(DOING))?;
+    let socket = make_socket_directory(socket, account).map_err(SandboxError::system(DOING))?;
     let mut server = account.command(End::Quit, programs.program("postgres"));
-    server.arg("-D").arg(cluster).arg("-k").arg(socket).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
+    server.arg("-D").arg(cluster).arg("-k").arg(&socket).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
     server.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = spawn(server).await.map_err(SandboxError::system(DOING))?;
-    let process = child.id().and_then(|pid| Process::find(i32::try_from(pid).ok()?));
+    let process = Process::of(&child).map_err(SandboxError::system(DOING))?;
 
     let mut psql = account.command(End::Kill, programs.program("psql"));
-    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "bootstrap", "-d", "postgres", "-h"]).arg(socket);
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "bootstrap", "-d", "postgres", "-h"]).arg(&socket);
     psql.arg("-f").arg(&init).env_remove("PGOPTIONS").env_remove("PGSERVICE");
     let done = async {
         tokio::select! {
-            () = cluster::accepts(cluster) => run(psql, DOING).await.map(drop),
+            () = accepts(cluster, &process) => run(psql, DOING).await.map(drop),
             ended = child.wait() => Err(SandboxError::PostgresDidNotStart { why: format!("it ended: {ended:?}") }),
         }
     };
@@ -156,9 +155,7 @@ async fn fill(
         })
     });
     let signal = if done.is_ok() { Signal::INT } else { Signal::QUIT };
-    if let Some(process) = process {
-        process.signal(signal);
-    }
+    process.signal(signal);
     let stopped = timeout(PATIENCE, child.wait()).await;
     done?;
     match stopped {

@@ -17,7 +17,7 @@ use crate::{
     cli::{Command, Download, Filter, Log, Status},
     client::Patience,
     context::Context,
-    download::{self, Folder},
+    download::{self, Folder, Names},
     exit::{Exit, UsageError},
     follow::{Followed, follow},
     ops,
@@ -91,7 +91,7 @@ async fn log(context: &Context, args: &Log) -> anyhow::Result<Exit> {
 }
 
 async fn fetch(context: &Context, args: &Download) -> anyhow::Result<Exit> {
-    let folder = Folder { path: &args.out, overwrite: args.force };
+    let folder = Folder { path: &args.out, overwrite: args.force, names: Names::Request };
     let request = one(context, args.request).await?;
     let Some(result) = request.result.as_ref().filter(|_| request.state == StateCode::Delivered) else {
         bail!(

@@ -17,7 +17,7 @@ use crate::{
     client::Patience,
     commands::{minutes, one, show, timed_out},
     context::Context,
-    download::{self, Folder},
+    download::{self, Folder, Names},
     exit::{Exit, UsageError},
     follow::{Followed, follow},
     print::{self, Sink},
@@ -111,6 +111,7 @@ async fn stay(context: &Context, id: Uuid, wait: &Wait) -> anyhow::Result<Exit> 
     if let (Some(folder), Some(result)) = (folder(wait), &request.result) {
         let how = format!("fetch it with: uplift download {id}");
         context.interrupted.leaves(format!("interrupted; the upgrade is delivered: {how}"));
+        let folder = Folder { names: Names::Folder { target: &request.target }, ..folder };
         let fetched = fetch(context, id, result, folder).await;
         files = fetched.with_context(|| format!("the upgrade is delivered, but not fetched; {how}"))?;
     }
@@ -126,6 +127,7 @@ async fn fetch(
 ) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![download::result(context, id, result, folder).await?];
     files.extend(download::report(context, id, folder).await?);
+    files.push(download::log(context, id, folder).await?);
     Ok(files)
 }
 
@@ -147,5 +149,5 @@ fn finish(context: &Context, request: &Request, files: &[PathBuf]) -> anyhow::Re
 }
 
 fn folder(wait: &Wait) -> Option<Folder<'_>> {
-    wait.out.as_deref().map(|path| Folder { path, overwrite: wait.force })
+    wait.out.as_deref().map(|path| Folder { path, overwrite: wait.force, names: Names::Request })
 }
