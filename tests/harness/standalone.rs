@@ -62,9 +62,8 @@ impl Standalone {
         let mut arguments = vec!["standalone", "--data-dir", &data, "--listen", &listen];
         arguments.extend(["--metrics-listen", "127.0.0.1:0", "--store-port", "0"]);
         arguments.extend(self.arguments.iter().map(String::as_str));
-        let mut settings: Vec<_> =
-            self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        settings.push(("SANDBOX", self.kind));
+        let mut settings = self.settings.clone();
+        settings.push(("WORKER__SANDBOX".to_owned(), self.kind.to_owned()));
         let mut process = Process::start_with("uplift", &arguments, &settings, &log);
         eventually("it says how to use it", START, async || {
             assert!(process.ended().is_none(), "it ended: {}", process.log());
