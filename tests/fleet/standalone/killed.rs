@@ -16,7 +16,7 @@ async fn start(kind: &'static str) -> (Standalone, tempfile::TempDir) {
     pausing_pack(&packs.path().join("sample"));
     let arguments = ["--packs", packs.path().to_str().unwrap()];
     // Whether hints get lost or not, nothing waits for a look at the ledger.
-    let settings = [("PROVE_TESTS", "true"), ("POLL_SECONDS", "600")];
+    let settings = [("WORKER__PROVE_TESTS", "true"), ("WORKER__POLL_SECONDS", "600")];
     (Standalone::start(kind, &arguments, &settings).await, packs)
 }
 
