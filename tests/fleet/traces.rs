@@ -143,10 +143,12 @@ async fn goes_on_with_the_clients_trace(fleet: &Fleet, collector: &Collector) {
         "database": "client", "purpose": "test", "target": "3.0", "file_name": "x.sql", "bytes": 1,
     });
     let answer =
-        http::send(fleet.server(), fleet.token(), Method::POST, "requests", &headers, &wish.to_string()).await;
+        http::send(fleet.server(), fleet.token(), Method::POST, "requests", &headers, &wish.to_string())
+            .await;
     assert_eq!(answer.status(), StatusCode::CREATED);
     let call = collector.span("in the client's trace", |span| span.trace == trace).await;
     assert_eq!((call.name.as_str(), call.parent.as_str()), ("POST /api/v1/requests", parent));
-    let kept = "SELECT traceparent FROM requests JOIN databases d ON d.id = database_id WHERE d.name = 'client'";
+    let kept =
+        "SELECT traceparent FROM requests JOIN databases d ON d.id = database_id WHERE d.name = 'client'";
     assert_eq!(fleet.database.value(kept).await, format!("00-{trace}-{}-01", call.id));
 }

@@ -98,7 +98,8 @@ pub fn environment(endpoint: &str) -> Vec<(String, String)> {
 async fn take(State(spans): State<Spans>, body: Bytes) -> ([(header::HeaderName, &'static str); 1], Vec<u8>) {
     let request = ExportTraceServiceRequest::decode(body).expect("what is sent is the protocol's");
     for resource in request.resource_spans {
-        let of_resource = resource.resource.map(|resource| attributes(resource.attributes)).unwrap_or_default();
+        let of_resource =
+            resource.resource.map(|resource| attributes(resource.attributes)).unwrap_or_default();
         let service = of_resource["service.name"].clone();
         let sent = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
         spans.lock().unwrap().extend(sent.map(|span| read(&service, span)));

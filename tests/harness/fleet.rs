@@ -188,12 +188,8 @@ impl Fleet {
     pub async fn restart_dispatcher(&mut self) {
         self.dispatcher.kill();
         let (_, port) = self.server.rsplit_once(':').expect("a URL with a port");
-        self.dispatcher = dispatcher(
-            self.directory.path(),
-            "dispatcher",
-            port.parse().unwrap(),
-            &self.environment,
-        );
+        self.dispatcher =
+            dispatcher(self.directory.path(), "dispatcher", port.parse().unwrap(), &self.environment);
         ready(&mut self.dispatcher, &self.server).await;
     }
 

@@ -65,10 +65,8 @@ fn order(order: Order) -> io::Result<()> {
         thread::Builder::new().name("launcher".into()).spawn(move || launch(&orders))?;
         *launcher = Some(sender);
     }
-    match launcher.as_ref().map(|launcher| launcher.send(order)) {
-        Some(Ok(())) => Ok(()),
-        _ => Err(io::Error::other("the thread that starts programs has ended")),
-    }
+    let sent = launcher.as_ref().is_some_and(|launcher| launcher.send(order).is_ok());
+    if sent { Ok(()) } else { Err(io::Error::other("the thread that starts programs has ended")) }
 }
 
 fn launch(orders: &mpsc::Receiver<Order>) {
