@@ -171,9 +171,10 @@ impl Fleet {
         let config = self.directory.path().join("uplift.toml");
         let log = self.directory.path().join(format!("worker-{}.log", self.started));
         let arguments = ["--config", config.to_str().unwrap()];
-        let settings: Vec<_> =
-            settings.iter().map(|(name, value)| (format!("WORKER__{name}"), (*value).to_owned())).collect();
-        self.workers.push(Process::start_with("uplift-worker", &arguments, &settings, &log));
+        let variable =
+            |(name, value): &(&str, &str)| (format!("UPLIFT__WORKER__{name}"), (*value).to_owned());
+        let environment = [self.environment.clone(), settings.iter().map(variable).collect()].concat();
+        self.workers.push(Process::start_in("uplift-worker", &arguments, &environment, &log));
         self.workers.len() - 1
     }
 

@@ -85,7 +85,7 @@ async fn with_services(
         Kind::Process => uplift_platform::config::SandboxKind::Process,
         Kind::Docker | Kind::Auto => uplift_platform::config::SandboxKind::Docker,
     };
-    let ledger = Ledger::connect(&config.ledger.url).await.context("open the ledger")?;
+    let ledger = Ledger::migrate(&config.ledger.url).await.context("open the ledger")?;
     // The lock on the directory says that whatever worked on this ledger before is dead.
     for given_back in ledger.give_back_all("the process that worked on it has ended").await? {
         tracing::info!(request.id = %given_back, "a request that was running goes on");
