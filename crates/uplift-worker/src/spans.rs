@@ -28,13 +28,15 @@ pub(crate) struct Claiming {
 impl Claiming {
     /// The worker is about to ask, because of a hint or because it is time.
     pub(crate) fn begin(worker: WorkerId, hint: Option<&Hint>) -> Self {
+        // First, since it holds the claim.
+        let attempt = spans::attempt(worker);
         let claim = spans::claim();
         if let Some(hint) = hint {
             spans::claim_hinted(&claim);
             // It may be of another request: a worker takes the best one.
             hint.traceparent.iter().for_each(|published| trace::link(&claim, published));
         }
-        Self { attempt: spans::attempt(worker), claim, taken: false }
+        Self { attempt, claim, taken: false }
     }
 
     /// There is an attempt: a trace of its own, which begins with the claim and is linked to the submission's. A trace

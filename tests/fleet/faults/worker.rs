@@ -72,6 +72,7 @@ async fn a_worker_is_killed_or_frozen_and_another_one_delivers() {
         finished(&fleet, point).await;
         if point.blow == Blow::Freeze {
             thaw(&fleet, point, *worker).await;
+            removed(&fleet, point.request).await;
         }
     }
     // Its worker shared the Docker host with all that were struck, and with those who tidied up after them.
@@ -152,9 +153,17 @@ async fn claimed_again(fleet: &Fleet, struck: &Struck) {
     println!("{what} after {:.1} s", took.as_secs_f64());
     assert!(took <= CLAIMED_AGAIN, "{what} after {took:?}");
     assert_eq!(outcomes(fleet, *request).await[0], ("lease_lost".into(), (*stage).into()));
+    // A worker that is frozen while it reads a job's output holds the container: Docker waits for it.
+    if *blow != Blow::Freeze {
+        removed(fleet, *request).await;
+    }
+}
+
+/// Waits until nothing is left of a request's first attempt.
+async fn removed(fleet: &Fleet, request: RequestId) {
     eventually("a reaper removes what the struck worker left", CLAIMED_AGAIN, async || {
         let left = fleet.host.leftovers().await.unwrap();
-        left.iter().all(|label| (label.request, label.epoch) != (*request, Epoch(1))).then_some(())
+        left.iter().all(|label| (label.request, label.epoch) != (request, Epoch(1))).then_some(())
     })
     .await;
 }
