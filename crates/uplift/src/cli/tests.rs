@@ -1,0 +1,52 @@
+use clap::{CommandFactory as _, Parser as _};
+
+use super::Cli;
+use crate::exit;
+
+#[test]
+fn the_arguments_are_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_help_ends_in_the_exit_codes() {
+    let help = Cli::command().render_help().to_string();
+    assert!(help.contains(exit::HELP), "{help}");
+}
+
+/// Every command that does something shows how it is called.
+#[test]
+fn every_command_shows_an_example() {
+    fn walk(command: &clap::Command) {
+        if command.has_subcommands() {
+            command.get_subcommands().for_each(walk);
+        } else {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("uplift {}", command.get_name());
+            let nested = format!(" {}", command.get_name());
+            assert!(help.contains("Example"), "{example}: {help}");
+            assert!(help.contains(&nested), "{example}: {help}");
+        }
+    }
+    walk(&Cli::command());
+}
+
+#[test]
+fn no_secret_fits_on_the_command_line() {
+    assert!(Cli::try_parse_from(["uplift", "--token", "x", "status"]).is_err());
+}
+
+#[test]
+fn what_needs_waiting_for_needs_the_wait() {
+    let parse = |rest: &[&str]| {
+        let base = ["uplift", "test", "--dump", "shop.sql", "-t", "18.0"];
+        Cli::try_parse_from(base.iter().chain(rest))
+    };
+    assert!(parse(&[]).is_ok());
+    assert!(parse(&["--wait", "--out", "."]).is_ok());
+    assert!(parse(&["--out", "."]).is_err());
+    assert!(parse(&["--timeout", "5"]).is_err());
+    assert!(parse(&["--result-format", "zstd"]).is_ok());
+    assert!(parse(&["--result-format", "rar"]).is_err());
+    assert!(Cli::try_parse_from(["uplift", "test", "--dump", "shop.sql", "-t", "new"]).is_err());
+}
