@@ -220,7 +220,7 @@ fn fleet_listener(fleet: &Fleet) -> Listener {
 }
 
 async fn connect(database: &Database) -> Ledger {
-    Ledger::connect(&database.url().into()).await.unwrap()
+    Ledger::migrate(&database.url().into()).await.unwrap()
 }
 
 async fn customers(ledger: &Ledger) -> Vec<Bearer> {
