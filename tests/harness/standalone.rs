@@ -133,14 +133,19 @@ impl Standalone {
         json(&output)["id"].as_str().expect("the request's id").parse().unwrap()
     }
 
-    /// One value of the ledger, as text.
-    pub async fn value(&self, sql: &str) -> String {
+    /// A session on its ledger.
+    pub async fn ledger(&self) -> PgConnection {
         let socket = self.data().join("ledger/socket");
         let socket = fs::read_link(&socket).unwrap_or(socket);
         let url = format!("postgres://uplift@localhost/postgres?host={}", socket.display());
-        let mut connection = PgConnection::connect(&url).await.unwrap();
+        PgConnection::connect(&url).await.unwrap()
+    }
+
+    /// One value of the ledger, as text.
+    pub async fn value(&self, sql: &str) -> String {
         let sql = sqlx::AssertSqlSafe(format!("SELECT ({sql})::text"));
-        let value: Option<String> = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        let value: Option<String> =
+            sqlx::query_scalar(sql).fetch_one(&mut self.ledger().await).await.unwrap();
         value.unwrap_or_default()
     }
 

@@ -29,6 +29,27 @@ async fn killed_at(standalone: &mut Standalone, dump: &Path, name: &str, point: 
     delivered_after(standalone, request, name).await;
 }
 
+/// The same while it fetches: it does not get to say so.
+async fn killed_while_it_fetches(standalone: &mut Standalone, dump: &Path) {
+    let mut ledger = standalone.ledger().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE stages IN SHARE MODE").execute(&mut ledger).await.unwrap();
+    killed_at(standalone, dump, "fetch", "stage = 'fetch'").await;
+}
+
+/// The same while it settles: what it has to write is locked, and everything that comes before is not.
+async fn killed_while_it_settles(standalone: &mut Standalone, dump: &Path) {
+    let request = standalone.submit("test", dump, "settle");
+    standalone.reaches(request, PAUSED).await;
+    let mut ledger = standalone.ledger().await;
+    let hold = format!("BEGIN; SELECT FROM attempts WHERE request_id = '{request}' FOR NO KEY UPDATE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut ledger).await.unwrap();
+    let stored = "stage = 'settle' AND NOT EXISTS (SELECT FROM uploads u WHERE u.request_id = r.id)";
+    standalone.reaches(request, stored).await;
+    standalone.kill().await;
+    standalone.start_again().await;
+    delivered_after(standalone, request, "settle").await;
+}
+
 async fn delivered_after(standalone: &Standalone, request: RequestId, name: &str) {
     let sql = format!("SELECT state FROM requests WHERE id = '{request}'");
     eventually(&format!("{name} is delivered"), LIMIT, async || {
@@ -73,11 +94,13 @@ async fn killed_at_each_stage_it_goes_on_and_delivers_once() {
     let large = standalone.file("large.sql");
     dump_to(&large, Extra { ballast: 96, ..Extra::default() }).await;
 
+    killed_while_it_fetches(&mut standalone, &slow).await;
     killed_at(&mut standalone, &slow, "restore", "stage = 'restore' AND progress_done > 0").await;
     killed_at(&mut standalone, &pausing, "step", PAUSED).await;
     let uploading = "stage = 'dump' AND EXISTS (SELECT FROM uploads u WHERE u.request_id = r.id)";
     killed_at(&mut standalone, &large, "dump", uploading).await;
     killed_at(&mut standalone, &slow, "prove", "stage = 'prove' AND progress_done > 0").await;
+    killed_while_it_settles(&mut standalone, &pausing).await;
     nothing_left(&standalone).await;
     standalone.stop().await;
 }

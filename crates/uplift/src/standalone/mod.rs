@@ -62,19 +62,25 @@ async fn run(arguments: &Standalone) -> Result<()> {
     let objects = directory.path().join("objects");
     let store = Store::start(&objects, arguments.store_port, keys.access, keys.secret).await?;
     let cluster = Cluster::start(directory.path()).await.context("start the ledger's Postgres")?;
-    let ran = with_services(arguments, &directory, &store, &cluster, shutdown).await;
+    // Whoever is told to stop while it starts need not come up first.
+    let started = shutdown.run_until_cancelled(start(arguments, &directory, &store, &cluster)).await;
+    let ran = match started {
+        Some(Ok(parts)) => parts.run(shutdown).await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
     store.stop().await;
     let stopped = cluster.stop().await.context("stop the ledger's Postgres");
     ran.and(stopped)
 }
 
-async fn with_services(
+/// Starts the parts on their services, and tells how to use them.
+async fn start(
     arguments: &Standalone,
     directory: &Directory,
     store: &Store,
     cluster: &Cluster,
-    shutdown: tokio_util::sync::CancellationToken,
-) -> Result<()> {
+) -> Result<Parts> {
     let listen = available(arguments.listen).context("find where the dispatcher can listen; see --listen")?;
     let metrics = available(arguments.metrics_listen)
         .context("find where the exporter can listen; see --metrics-listen")?;
@@ -98,7 +104,7 @@ async fn with_services(
     let parts = Parts::start(&config);
     parts.listening(listen, READY).await?;
     tell(directory.path(), &server, &metrics, &host, &env);
-    parts.run(shutdown).await
+    Ok(parts)
 }
 
 /// An address that can be listened on. Port 0 stands for any, and becomes one that is free.
