@@ -148,6 +148,10 @@ async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
     sample.remove().await;
     kept.remove().await;
 
+    let metrics = fleet.ledger.metrics(&[1.0]).await.unwrap();
+    assert_eq!(metrics.saved_bytes, saved.bytes);
+    assert!(metrics.copies.is_some_and(|(copied, _)| copied > 1 << 20), "{:?}", metrics.copies);
+
     // It is of use until somebody has ended the request.
     fleet.must(&["cancel", &failed.id().to_string()]);
     eventually("the state is removed", LIMIT, async || {
