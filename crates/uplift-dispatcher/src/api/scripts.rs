@@ -1,14 +1,12 @@
 //! The upload of a customer's own scripts: a multipart upload of one part, so that nothing can be put once it is
 //! complete or aborted.
 
-use url::Url;
-use uplift_core::{
-    RequestId, Scripts, api::UploadedPart, key, request::StateCode, scripts::MAX_BYTES,
-};
+use uplift_core::{RequestId, Scripts, api::UploadedPart, key, request::StateCode, scripts::MAX_BYTES};
 use uplift_platform::{
     ledger::Request,
     objects::{Part, UploadId},
 };
+use url::Url;
 
 use super::{
     problem::{ApiError, Result},
@@ -105,7 +103,9 @@ mod tests {
         let there = |bytes| [UploadedPart { part: 1, etag: "e".into(), bytes: Some(bytes) }];
         let check = |stored: &[UploadedPart]| check(RequestId::new(), &scripts(5), stored);
         assert_eq!(check(&there(5)).unwrap().etag, "e");
-        assert!(check(&there(4)).unwrap_err().detail.contains("have 4 bytes in the store, and 5 were announced"));
+        assert!(
+            check(&there(4)).unwrap_err().detail.contains("have 4 bytes in the store, and 5 were announced")
+        );
         let missing = check(&[]).unwrap_err().detail;
         assert!(missing.contains("are not in the store: put them to the link"), "{missing}");
     }

@@ -353,5 +353,7 @@ fn other_scripts(test: &RequestId, tested: Option<&Scripts>, brought: Option<&Sc
         Some(_) => "attach the very file of that test with `--scripts FILE`",
         None => "leave out `--scripts`",
     };
-    format!("the accepted test {test} ran {ran}, and this request {brings}: {mend}, or run and accept a new test")
+    format!(
+        "the accepted test {test} ran {ran}, and this request {brings}: {mend}, or run and accept a new test"
+    )
 }
