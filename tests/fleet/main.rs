@@ -20,5 +20,6 @@ mod memory;
 mod odoo;
 mod rolling;
 mod sample;
+mod scripts;
 mod standalone;
 mod traces;

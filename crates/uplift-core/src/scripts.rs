@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The largest archive, in bytes: a tree of scripts is small, and whoever reads one holds it in memory.
 pub const MAX_BYTES: u64 = 64 << 20;
 
-/// What names an archive. Whoever reads the object holds it against both.
+/// What names an archive, which is a zip or a tar, raw or gzip. Whoever reads the object holds it against both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Scripts {
