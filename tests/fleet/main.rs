@@ -21,5 +21,6 @@ mod odoo;
 mod rolling;
 mod runners;
 mod sample;
+mod scripts;
 mod standalone;
 mod traces;
