@@ -103,7 +103,9 @@ fn a_hop_that_leads_elsewhere_has_not_arrived() {
         apply(&cluster, vec![step("arrived", query, Action::Arrive { version }, false)], None)
     };
     arrive("SELECT '2.0'").done();
-    for (query, found) in [("SELECT '1.0'", "version 1.0"), ("SELECT '2.0' FROM generate_series(1, 2)", "no version")] {
+    for (query, found) in
+        [("SELECT '1.0'", "version 1.0"), ("SELECT '2.0' FROM generate_series(1, 2)", "no version")]
+    {
         let run = arrive(query);
         match run.failure() {
             Failure::ScriptFailed(failure) => assert!(failure.message.contains(found), "{failure:?}"),

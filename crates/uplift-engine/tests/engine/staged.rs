@@ -35,8 +35,9 @@ fn stage(folder: &Path, what: Staged, bytes: &[u8], max_expanded_bytes: u64) -> 
 
 /// What some lines of Python write to `out`.
 fn made(program: &str) -> Vec<u8> {
-    let program =
-        format!("import io, sys, tarfile, zipfile\nout = io.BytesIO()\n{program}\nsys.stdout.buffer.write(out.getvalue())");
+    let program = format!(
+        "import io, sys, tarfile, zipfile\nout = io.BytesIO()\n{program}\nsys.stdout.buffer.write(out.getvalue())"
+    );
     let output = Command::new("python3").args(["-c", &program]).output().unwrap();
     succeeded(&output);
     output.stdout
@@ -63,7 +64,8 @@ fn scripts_are_unpacked_whatever_they_are_packed_as() {
 #[test]
 fn an_archive_that_is_hostile_or_broken_is_refused() {
     let tar = |entry: &str| made(&format!("t = tarfile.open(fileobj=out, mode='w')\n{entry}\nt.close()"));
-    let zip = |entry: &str| made(&format!("with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:\n  {entry}"));
+    let zip =
+        |entry: &str| made(&format!("with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:\n  {entry}"));
     let link = "i = tarfile.TarInfo('x'); i.type = tarfile.SYMTYPE; i.linkname = '/etc/passwd'; t.addfile(i)";
     let above = "i = tarfile.TarInfo('a/../../x'); t.addfile(i)";
     let absolute = "i = tarfile.TarInfo('/tmp/x'); t.addfile(i)";
@@ -87,7 +89,10 @@ fn an_archive_that_is_hostile_or_broken_is_refused() {
         let folder = folder();
         let run = stage(folder.path(), Staged::Scripts, &archive, MIB);
         let said = &run.rejection().message;
-        assert!(said.starts_with("The archive of scripts cannot be unpacked: ") && said.contains(words), "{said}");
+        assert!(
+            said.starts_with("The archive of scripts cannot be unpacked: ") && said.contains(words),
+            "{said}"
+        );
     }
 }
 
@@ -96,7 +101,8 @@ fn what_runners_add_to_a_filestore_comes_back_and_nothing_else_does() {
     let (cluster, folder) = (Cluster::start(), folder());
     let backup = fs::read(data("odoo17-demo.zip")).unwrap();
     let run = restore(&cluster, &backup, vec![probes()]);
-    let before = run.find(|event| if let Event::Restored(restored) = event { restored.files.clone() } else { None });
+    let before =
+        run.find(|event| if let Event::Restored(restored) = event { restored.files.clone() } else { None });
     stage(folder.path(), Staged::Filestore, &backup, 1 << 30).done();
 
     let filestore = folder.path().join("scratch/filestore");
@@ -115,7 +121,8 @@ fn what_runners_add_to_a_filestore_comes_back_and_nothing_else_does() {
     let plan = Dump { backup: Some(input(&backup)), filestore: true, ..dump_as(Format::Zip) };
     let run = engine_in(folder.path(), Some(&cluster), &Plan::Dump(plan), &backup);
     run.done();
-    let after: Files = run.find(|event| if let Event::Files(files) = event { Some(files.clone()) } else { None });
+    let after: Files =
+        run.find(|event| if let Event::Files(files) = event { Some(files.clone()) } else { None });
     assert_eq!((after.count, after.bytes), (before.count + 1, before.bytes + 3));
     prove_with(&cluster, &run.stdout, Some(after)).done();
 
@@ -129,7 +136,8 @@ added = set(after.namelist()) - set(before.namelist())
 assert added == {'filestore/zz/added'}, added
 assert set(before.namelist()) <= set(after.namelist())
 assert after.read('filestore/zz/added') == b'new'";
-    let compared = Command::new("python3").args(["-c", program]).arg(data("odoo17-demo.zip")).arg(&result).output();
+    let compared =
+        Command::new("python3").args(["-c", program]).arg(data("odoo17-demo.zip")).arg(&result).output();
     succeeded(&compared.unwrap());
 }
 
