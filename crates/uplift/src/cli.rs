@@ -182,7 +182,7 @@ pub struct Submit {
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::ALL.map(Format::as_str))
         .try_map(|word| word.parse::<Format>()))]
     pub result_format: Option<Format>,
-    /// Your own migration scripts, to run behind the standard upgrade: a zip or a tar, raw or gzip
+    /// Your own migration scripts, to run after the standard upgrade: a zip or a tar, raw or gzip
     #[arg(long, value_name = "FILE")]
     pub scripts: Option<PathBuf>,
     /// What to do after the upload.
