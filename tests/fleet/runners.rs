@@ -89,11 +89,9 @@ async fn a_customers_own_scripts_run_behind_the_hops() {
     let bad = scripts("bad.zip", "psql -Xqc \"UPDATE erp_meta SET value = '1.9' WHERE key = 'version'\"");
     let handed_in = HandedIn::of(submit(&bad, "bad").arg("--wait").output().unwrap());
     said(&handed_in, "custom/arrived", "the database is at version 1.9 and not at 2.0");
-    let link = dumps::file(
-        &fleet,
-        "link.tar",
-        &dumps::tar_of("i = tarfile.TarInfo('x'); i.type = tarfile.SYMTYPE; t.addfile(i)"),
-    );
+    let entries =
+        "t.addfile(tarfile.TarInfo('y'))\ni = tarfile.TarInfo('x'); i.type = tarfile.SYMTYPE; t.addfile(i)";
+    let link = dumps::file(&fleet, "link.tar", &dumps::tar_of(entries));
     let handed_in = HandedIn::of(submit(&link, "link").arg("--wait").output().unwrap());
     assert_eq!(handed_in.code, Some(10), "{handed_in:?}");
     assert!(

@@ -23,6 +23,7 @@ mod slots;
 mod spans;
 mod stages;
 mod upgrade;
+mod way;
 
 use std::sync::Arc;
 

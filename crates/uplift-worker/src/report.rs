@@ -17,7 +17,7 @@ use crate::{
     page::Page,
     patience::patiently,
     result::Stored,
-    stages::Way,
+    way::Way,
 };
 
 /// Where failures of this module happen.

@@ -13,7 +13,8 @@ use crate::{
     engine::{Input, Ran},
     outcome::{Ended, chain, of_objects},
     patience::patiently,
-    stages::{Attempt, Way, broken},
+    stages::{Attempt, broken},
+    way::Way,
 };
 
 /// The result, as it lies in the object store.

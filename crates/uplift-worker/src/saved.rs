@@ -10,13 +10,7 @@ use uplift_core::{
 };
 use uplift_sandbox::Sandbox;
 
-use crate::{
-    engine::Input,
-    outcome::Ended,
-    patience::patiently,
-    result::Storing,
-    stages::{Attempt, Way},
-};
+use crate::{engine::Input, outcome::Ended, patience::patiently, result::Storing, stages::Attempt, way::Way};
 
 impl Attempt<'_> {
     /// Saves the state before the step that failed, where there is one, and where a person will look. What failed stays the

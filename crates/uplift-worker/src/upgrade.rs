@@ -15,7 +15,8 @@ use crate::{
     engine::Input,
     outcome::{Ended, of_objects},
     spans::Steps,
-    stages::{Attempt, Way},
+    stages::Attempt,
+    way::Way,
 };
 
 /// What a customer's scripts may take once they are unpacked, in bytes.

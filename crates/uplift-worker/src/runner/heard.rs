@@ -39,6 +39,10 @@ pub(super) struct Heard<'a> {
     last: Option<String>,
     traceback: Traceback,
     module: Option<(String, Instant)>,
+    /// The modules in the order in which they were first named.
+    named: Vec<String>,
+    /// How far the run has come, which it never takes back.
+    furthest: (u64, u64),
     timings: BTreeMap<String, u64>,
     /// How many warnings and errors there were.
     pub(super) notices: u64,
@@ -81,6 +85,8 @@ impl<'a> Heard<'a> {
             last: None,
             traceback: Traceback::default(),
             module: None,
+            named: Vec::new(),
+            furthest: (0, 1),
             timings: BTreeMap::new(),
             notices: 0,
         }
@@ -93,7 +99,7 @@ impl<'a> Heard<'a> {
         let mut place = None;
         match line.news {
             Some(News::Module { name, place: of }) => {
-                place = of;
+                place = of.or_else(|| self.place_of(name)).and_then(|place| self.further(place));
                 self.enter(Some(name), now);
             }
             Some(News::Loaded { name, millis }) => {
@@ -126,6 +132,29 @@ impl<'a> Heard<'a> {
             Severity::Error | Severity::Critical => Level::Error,
         };
         Told { level, place }
+    }
+
+    /// Where a module stands that was named before, when all were: a program that does not count its modules goes through
+    /// their list once before it works on each.
+    fn place_of(&mut self, name: &str) -> Option<(u64, u64)> {
+        if self.module.as_ref().is_some_and(|(current, _)| current == name) {
+            return None;
+        }
+        let Some(index) = self.named.iter().position(|named| named == name) else {
+            self.named.push(name.to_owned());
+            return None;
+        };
+        Some((index as u64, self.named.len() as u64))
+    }
+
+    /// A place that is further than the last one.
+    fn further(&mut self, place: (u64, u64)) -> Option<(u64, u64)> {
+        let ((done, total), (before, of)) = (place, self.furthest);
+        let is_further = u128::from(done) * u128::from(of) > u128::from(before) * u128::from(total);
+        if is_further {
+            self.furthest = place;
+        }
+        is_further.then_some(place)
     }
 
     /// The next module, where there is one; the one before it is through.
@@ -275,6 +304,20 @@ LINE 1: SELECT x
         let run = run(Vec::new(), &[]);
         let failure = heard(&run, "").failure(3).unwrap();
         assert_eq!(failure.message, "the run ended with exit code 3 and said nothing");
+    }
+
+    #[test]
+    fn modules_that_were_listed_once_tell_how_far_the_run_is_and_never_less() {
+        let run = Run { log: Dialect::Tryton, ..run(Vec::new(), &[]) };
+        let (mut heard, now) = (Heard::new(&run), Instant::now());
+        let mut place = |name: &str| {
+            heard.hear(&format!("7 1 [2026-11-25 23:12:37,122] INFO trytond.modules {name}:x"), now).place
+        };
+        assert_eq!(["ir", "ir", "res", "party", "sale"].map(&mut place), [None; 5]);
+        assert_eq!(
+            ["ir", "ir", "party", "res", "sale"].map(place),
+            [None, None, Some((2, 4)), None, Some((3, 4))]
+        );
     }
 
     #[test]
