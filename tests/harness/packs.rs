@@ -19,12 +19,10 @@ pub fn odoo_test(folder: &Path) {
         assert!(copied.success(), "copy {from}");
     }
     let manifest = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
-    assert!(
-        manifest.contains("targets = []"),
-        "the pack that ships has targets by now: give this one its own"
-    );
     let hop = std::fs::read_to_string(repository("tests/packs/odoo-test/hop.toml")).unwrap();
-    let manifest = manifest.replace("targets = []", "targets = [\"17.1\"]") + &hop;
+    let targets = "targets = [";
+    assert!(manifest.contains(targets), "the pack that ships writes its targets otherwise by now");
+    let manifest = manifest.replacen(targets, "targets = [\"17.1\", ", 1) + &hop;
     std::fs::write(folder.join("pack.toml"), manifest).unwrap();
 }
 

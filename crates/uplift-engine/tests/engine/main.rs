@@ -7,6 +7,7 @@
 mod cluster;
 mod corpus;
 mod engine;
+mod forks;
 mod formats;
 mod odoo;
 mod recognised;
