@@ -59,6 +59,7 @@ pub(crate) async fn dump(runs: usize, inputs: &[Input]) {
         let out = scratch.path().join("result.sql.gz");
         for _ in 0..input.runs(runs) {
             let plan = plan::Plan::Dump(plan::Dump {
+                filestore: false,
                 format: Format::Gzip,
                 backup: None,
                 manifest: None,
@@ -89,6 +90,7 @@ struct Run {
 fn engine_restore(cluster: &Cluster, dump: &Dump) -> Run {
     cluster.drop_database("work");
     let plan = plan::Plan::Restore(plan::Restore {
+        target: "17.0".parse().unwrap(),
         input: plan::Input { bytes: bytes(&dump.file), format: Format::Gzip },
         max_expanded_bytes: u64::MAX,
         packs: vec![pack(&dump.pack).probes()],

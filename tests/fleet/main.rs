@@ -19,6 +19,7 @@ mod majors;
 mod memory;
 mod odoo;
 mod rolling;
+mod runners;
 mod sample;
 mod standalone;
 mod traces;

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use uplift_core::plan::Action;
+use uplift_core::{pack::Step, plan::Action};
 
 use crate::{pack, repository};
 
@@ -31,7 +31,11 @@ pub fn steps(folder: &Path, from: &str, to: &str) -> Vec<PathBuf> {
     let hops = pack(folder).path(&from.parse().unwrap(), &to.parse().unwrap()).unwrap();
     let steps = hops.iter().flat_map(|hop| &hop.steps);
     steps
-        .filter(|step| matches!(step.action, Action::Sql { .. }))
-        .map(|step| folder.join(&step.script.file))
+        .filter_map(|step| match step {
+            Step::Engine(step) if matches!(step.action, Action::Sql { .. }) => {
+                Some(folder.join(&step.script.file))
+            }
+            Step::Engine(_) | Step::Run(_) => None,
+        })
         .collect()
 }

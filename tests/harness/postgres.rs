@@ -72,12 +72,16 @@ impl Database {
 
     /// Restores a plain dump, gzipped or not, as a person would.
     pub fn restore(&self, dump: &Path) {
-        let packed = dump.extension().is_some_and(|extension| extension == "gz");
-        let mut unpack = Command::new(if packed { "zcat" } else { "cat" })
-            .arg(dump)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut unpack = match dump.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Command::new("zcat"),
+            Some("dump") => {
+                let mut archive = Command::new(tool("pg_restore"));
+                archive.args(["--no-owner", "--no-privileges", "--file=-"]);
+                archive
+            }
+            _ => Command::new("cat"),
+        };
+        let mut unpack = unpack.arg(dump).stdout(Stdio::piped()).spawn().unwrap();
         check(self.psql().stdin(unpack.stdout.take().unwrap()), "psql");
         assert!(unpack.wait().unwrap().success(), "unpack {}", dump.display());
     }

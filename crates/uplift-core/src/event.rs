@@ -5,7 +5,12 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{failure::Failure, format::Format, pack::Compare, version::Version};
+use crate::{
+    failure::Failure,
+    format::Format,
+    pack::{Compare, Fatal},
+    version::Version,
+};
 
 /// Exit codes of the engine. They repeat what the last event says, so that one checks the other.
 pub mod exit {
@@ -81,8 +86,12 @@ pub enum Event {
         /// Its id.
         step: String,
     },
+    /// The database was copied before a step.
+    Checkpointed(Checkpointed),
     /// A step has ended well.
     StepDone(StepDone),
+    /// The files beside the dump, as they go into the result: those that came in and those that the upgrade added.
+    Files(Files),
     /// What is not as sound as it should be, before the dump.
     Health(Health),
     /// The run has failed. Nothing follows.
@@ -263,8 +272,9 @@ pub struct Finding {
     pub meaning: String,
     /// The SQL that mends it, where the pack knows one.
     pub mend: Option<String>,
-    /// Whether the upgrade cannot go on with it.
-    pub fatal: bool,
+    /// Whether the upgrade cannot go on with it, and whose business that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fatal: Option<Fatal>,
     /// How many rows it concerns.
     pub rows: u64,
 }
@@ -304,6 +314,29 @@ pub struct StepDone {
     pub rows: u64,
     /// Notices and warnings that it raised.
     pub notices: u64,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// What the product's own code said of its parts, the slowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timings: Vec<Timing>,
+}
+
+/// How long a part of a step took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// The part: a module's name.
+    pub part: String,
+    /// In milliseconds.
+    pub millis: u64,
+}
+
+/// See [`Event::Checkpointed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpointed {
+    /// The step that it was made for.
+    pub step: String,
+    /// What the copy takes, in bytes.
+    pub bytes: u64,
     /// How long it took, in milliseconds.
     pub millis: u64,
 }

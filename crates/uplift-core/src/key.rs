@@ -26,6 +26,12 @@ pub fn attempt(request: RequestId, epoch: Epoch, name: &str) -> String {
     format!("{}{name}", attempt_prefix(request, epoch))
 }
 
+/// The state that an attempt has saved before the step that failed. It outlives what else the attempt stored.
+#[must_use]
+pub fn checkpoint(request: RequestId, epoch: Epoch) -> String {
+    format!("requests/{request}/checkpoints/{epoch}.dump")
+}
+
 /// A pack's archive.
 #[must_use]
 pub fn pack(digest: &PackDigest) -> String {

@@ -6,6 +6,7 @@ use crate::{
     event::Files,
     format::Format,
     pack::{Probes, ReconcileQuery},
+    version::Version,
 };
 
 /// One run of the engine.
@@ -16,8 +17,14 @@ pub enum Plan {
     Sniff(Sniff),
     /// Restore a dump, detect the product, run preflight and the invariants before.
     Restore(Restore),
+    /// Put files where runners find them. Needs no Postgres.
+    Stage(Stage),
     /// Run contiguous SQL steps and checks.
     Apply(Apply),
+    /// See that what a runner writes does not outgrow its budget, until the input ends. Needs no Postgres.
+    Watch(Watch),
+    /// Dump the state before a step that failed.
+    Checkpoint(Checkpoint),
     /// Neutralize, run the invariants after, dump.
     Dump(Dump),
     /// Restore the result into a second database and compare.
@@ -31,9 +38,10 @@ impl Plan {
         match self {
             Self::Sniff(sniff) => sniff.head_bytes,
             Self::Restore(restore) => restore.input.bytes,
+            Self::Stage(stage) => stage.bytes,
             Self::Dump(dump) => dump.backup.map_or(0, |input| input.bytes),
             Self::Prove(prove) => prove.input.bytes,
-            Self::Apply(_) => 0,
+            Self::Apply(_) | Self::Watch(_) | Self::Checkpoint(_) => 0,
         }
     }
 }
@@ -63,8 +71,33 @@ pub struct Restore {
     pub input: Input,
     /// More than this many bytes after decompression are refused.
     pub max_expanded_bytes: u64,
+    /// The version that the customer asked for.
+    pub target: Version,
     /// The packs that the database may belong to. Exactly one must recognise it.
     pub packs: Vec<Probes>,
+}
+
+/// See [`Plan::Stage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// What the bytes are, and so where they go.
+    pub what: Staged,
+    /// How many follow.
+    pub bytes: u64,
+    /// More than this many bytes once unpacked are refused.
+    pub max_expanded_bytes: u64,
+}
+
+/// What is put where runners find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Staged {
+    /// A pack's archive.
+    Pack,
+    /// The customer's archive of scripts: a zip or a tar, raw or gzip.
+    Scripts,
+    /// The files of the zip that came in.
+    Filestore,
 }
 
 /// See [`Plan::Apply`].
@@ -72,6 +105,32 @@ pub struct Restore {
 pub struct Apply {
     /// In the order in which they run.
     pub steps: Vec<Step>,
+    /// The step behind them that the database is to be copied for.
+    pub checkpoint: Option<String>,
+}
+
+/// See [`Plan::Watch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// What runners may write, in bytes.
+    pub disk_bytes: u64,
+}
+
+/// See [`Plan::Checkpoint`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Where that state is.
+    pub state: Kept,
+}
+
+/// Where the state before a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// In the database itself: the step was rolled back.
+    Work,
+    /// In the copy that was made before it.
+    Copy,
 }
 
 /// One SQL step or check of a hop.
@@ -83,6 +142,8 @@ pub struct Step {
     pub script: Script,
     /// What to do with it.
     pub action: Action,
+    /// Whether the database is copied before it.
+    pub checkpoint: bool,
     /// The step is broken off after this many seconds.
     pub timeout_seconds: u64,
 }
@@ -110,6 +171,11 @@ pub enum Action {
         /// What is wrong when it does.
         message: String,
     },
+    /// It asks for the version, which must be this one; statistics are collected first.
+    Arrive {
+        /// Where the hop leads.
+        version: Version,
+    },
 }
 
 /// See [`Plan::Dump`].
@@ -119,6 +185,8 @@ pub struct Dump {
     pub format: Format,
     /// The zip that came in, again, whose other entries go into the zip that goes out.
     pub backup: Option<Input>,
+    /// Whether runners had those files, and may have added to them.
+    pub filestore: bool,
     /// Asks for what goes into a zip's `manifest.json`: rows of a key and a JSON value.
     pub manifest: Option<String>,
     /// The major of the server that the dump came from, where known: the result can be restored there again.

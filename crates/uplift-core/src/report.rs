@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Files, Finding, Health, Invariant, LeftOut, Module, Stage, Table},
+    event::{Files, Finding, Health, Invariant, LeftOut, Module, Stage, Table, Timing},
     format::Format,
     id::{Epoch, PackDigest, RequestId},
     purpose::Purpose,
@@ -48,8 +48,11 @@ pub struct Report {
     pub postgres_major: u16,
     /// The oldest major of Postgres that the result restores on.
     pub restores_from: u16,
-    /// What lay beside the dump in a zip, and lies beside the result, byte for byte.
+    /// What lies beside the result in a zip: what lay beside the dump, byte for byte, and what the upgrade added.
     pub files: Option<Files>,
+    /// How many of those the upgrade added.
+    #[serde(default)]
+    pub files_added: u64,
     /// When the attempt began, and how long each stage took.
     pub started_at: DateTime<Utc>,
     /// In the order of time.
@@ -117,6 +120,21 @@ pub struct StepReport {
     /// Notices and warnings that it raised.
     pub notices: u64,
     /// In milliseconds.
+    pub millis: u64,
+    /// What the product's own code said of its parts, the slowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timings: Vec<Timing>,
+    /// What the copy cost that was made before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointCost>,
+}
+
+/// What a copy of the database cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointCost {
+    /// Disk, in bytes.
+    pub bytes: u64,
+    /// Time, in milliseconds.
     pub millis: u64,
 }
 

@@ -43,6 +43,19 @@ pub struct Delivery {
     pub digest: Digest,
 }
 
+/// The state that an attempt has saved before the step that failed, for whoever looks into it: a dump in custom format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// The step that failed on it.
+    pub step: String,
+    /// The dump's length.
+    pub bytes: u64,
+    /// The dump's hash.
+    pub sha256: String,
+    /// The major of the Postgres that wrote it.
+    pub postgres_major: u16,
+}
+
 /// A state without its data: what the ledger's column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

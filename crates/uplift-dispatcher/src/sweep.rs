@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 use uplift_core::{RequestId, key};
 use uplift_platform::{
-    ledger::{ExpiredUpload, Hintable, LedgerError},
+    ledger::{DeadAttempt, ExpiredUpload, Hintable, LedgerError},
     objects::{ObjectsError, UploadId},
 };
 
@@ -54,6 +54,7 @@ async fn tidy_up(context: Arc<Context>) {
         handled("abort cancelled uploads", abort_cancelled_uploads(&context).await);
         handled("abort expired uploads", abort_expired_uploads(&context).await);
         handled("remove dead objects", remove_dead_objects(&context).await);
+        handled("remove stale checkpoints", remove_stale_checkpoints(&context).await);
         handled("forget workers", context.ledger.forget_workers(FORGET_WORKERS).await.map(drop));
     }
 }
@@ -149,15 +150,31 @@ async fn abort_expired_uploads(context: &Context) -> Result<(), Leftover> {
     Ok(())
 }
 
-/// What an attempt stored that did not deliver is of use to nobody.
+/// What an attempt stored that did not deliver is of use to nobody, but for the state that it has saved.
 async fn remove_dead_objects(context: &Context) -> Result<(), Leftover> {
-    for (request, epoch) in context.ledger.dead_attempts().await? {
+    for DeadAttempt { request, epoch, saved } in context.ledger.dead_attempts().await? {
         let prefix = key::attempt_prefix(request, epoch);
         let removed = async {
             context.objects.delete_prefix(&prefix).await?;
+            if !saved {
+                context.objects.delete_prefix(&key::checkpoint(request, epoch)).await?;
+            }
             Ok(context.ledger.attempt_swept(request, epoch).await?)
         };
         passable(removed.await, &prefix)?;
+    }
+    Ok(())
+}
+
+/// The state before a step that failed is of use until its request has come to its end.
+async fn remove_stale_checkpoints(context: &Context) -> Result<(), Leftover> {
+    for (request, epoch) in context.ledger.stale_checkpoints().await? {
+        let key = key::checkpoint(request, epoch);
+        let removed = async {
+            context.objects.delete_prefix(&key).await?;
+            Ok(context.ledger.checkpoint_swept(request, epoch).await?)
+        };
+        passable(removed.await, &key)?;
     }
     Ok(())
 }

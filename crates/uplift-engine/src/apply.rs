@@ -5,11 +5,13 @@ use std::time::Instant;
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use uplift_core::{
     Failure,
-    event::{Event, Stage, StepDone},
+    event::{Event, StepDone},
     plan::{Action, Apply, Step},
+    version::Version,
 };
 
 use crate::{
+    ask, checkpoint,
     connect::{Server, Use, WORK},
     failure::{Outcome, Place, excerpt, of_script, script as fails},
     restore::analyze,
@@ -25,9 +27,10 @@ const ROWS_SHOWN: usize = 5;
 /// The first step that fails; what came before it stays done.
 pub fn run(server: &Server, plan: &Apply) -> Outcome<()> {
     let events = server.events();
-    let total = plan.steps.len() as u64;
-    for (index, step) in plan.steps.iter().enumerate() {
-        events.emit(&Event::Progress { stage: Stage::Upgrade, done: index as u64, total });
+    for step in &plan.steps {
+        if step.checkpoint {
+            checkpoint::take(server, &step.id)?;
+        }
         events.emit(&Event::StepStarted { step: step.id.clone() });
         let (began, notices) = (Instant::now(), events.notices());
         let rows = run_step(server, step)?;
@@ -36,13 +39,12 @@ pub fn run(server: &Server, plan: &Apply) -> Outcome<()> {
             rows,
             notices: events.notices() - notices,
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            timings: Vec::new(),
         }));
     }
-    if plan.steps.iter().any(|step| matches!(step.action, Action::Sql { .. })) {
-        analyze(server, WORK, "upgrade")?;
-    }
-    events.complete(Stage::Upgrade, total);
-    Ok(())
+    // A runner's sessions find the role as the sandbox made it, too.
+    server.reset_role(WORK)?;
+    plan.checkpoint.iter().try_for_each(|step| checkpoint::take(server, step))
 }
 
 /// Each step has a session of its own, which finds the role as the sandbox made it.
@@ -51,12 +53,17 @@ fn run_step(server: &Server, step: &Step) -> Outcome<u64> {
     let purpose = match step.action {
         Action::Sql { .. } => Use::Script,
         Action::Check { .. } => Use::Ask,
+        Action::Arrive { .. } => {
+            analyze(server, WORK, "upgrade")?;
+            Use::Ask
+        }
     };
     let mut client = server.tenant(WORK, purpose)?;
     let watchdog = Watchdog::watch(client.cancel_token(), step.timeout_seconds);
     let outcome = match &step.action {
         Action::Sql { transaction } => script::run(&mut client, &step.id, &step.script, *transaction),
         Action::Check { message } => check(&mut client, step, message),
+        Action::Arrive { version } => arrive(&mut client, step, version),
     };
     watchdog.judge(&step.id, outcome)
 }
@@ -79,6 +86,19 @@ fn check(client: &mut Client, step: &Step, message: &str) -> Outcome<u64> {
         script.detail = Some(format!("{}{more}", rows[..rows.len().min(ROWS_SHOWN)].join("\n")));
     }
     Err(failure)
+}
+
+/// Sees that the hop has led where it says it leads.
+fn arrive(client: &mut Client, step: &Step, version: &Version) -> Outcome<u64> {
+    let found = ask::version(client, &step.id, &step.script.text)?;
+    if found.as_deref().and_then(|found| found.trim().parse().ok()).as_ref() == Some(version) {
+        return Ok(0);
+    }
+    let found = found.map_or_else(|| "no version at all".to_owned(), |found| format!("version {found}"));
+    let message =
+        format!("the hop's steps went through, and yet the database is at {found} and not at {version}");
+    let place = Place { step: &step.id, file: Some(&step.script.file), line: 1, text: "" };
+    Err(fails(place, message))
 }
 
 /// A query's rows as lines, for people.

@@ -83,6 +83,14 @@ fn recognise(client: &mut Client, events: &Events, pack: &Probes) -> Outcome<Opt
     }
 }
 
+/// The version as a pack's query gives it; none where it gives not just one.
+pub(crate) fn version(client: &mut Client, step: &str, query: &str) -> Outcome<Option<String>> {
+    Ok(match one_text(client, step, query, MAX_VERSION)? {
+        Answer::One(version) => Some(version),
+        Answer::None | Answer::Several => None,
+    })
+}
+
 /// What else the one pack that recognised the database says of it.
 fn describe(client: &mut Client, events: &Events, pack: &Probes, version: Version) -> Outcome<Detected> {
     let Detect { identity, modules, .. } = &pack.detect;
@@ -134,10 +142,14 @@ pub(crate) fn reconcile(client: &mut Client, queries: &[ReconcileQuery]) -> Outc
     queries.iter().map(ask).collect()
 }
 
-/// Asks for what is known to break a hop, and returns what was found.
-pub(crate) fn preflight(client: &mut Client, queries: &[Preflight]) -> Outcome<Vec<Finding>> {
+/// Asks for what is known to break a hop on the way from one version to another, and returns what was found.
+pub(crate) fn preflight(
+    client: &mut Client,
+    queries: &[Preflight],
+    (from, to): (&Version, &Version),
+) -> Outcome<Vec<Finding>> {
     let mut findings = Vec::new();
-    for query in queries {
+    for query in queries.iter().filter(|query| query.concerns(from, to)) {
         let step = format!("preflight/{}", query.name);
         let counted = format!("SELECT pg_catalog.count(*) FROM ({}\n) AS problem", bare(&query.query));
         let rows = rows(client, &step, &counted)?;

@@ -16,6 +16,8 @@ use crate::{
 pub const CONTROL: &str = "control";
 /// The database that is upgraded.
 pub const WORK: &str = "work";
+/// The database as it was before a step.
+pub const CHECKPOINT: &str = "checkpoint";
 /// The database that the result is restored into.
 pub const PROOF: &str = "proof";
 /// What both are copied from.

@@ -25,9 +25,14 @@ mod tables;
 
 pub mod restore;
 
+mod filestore;
+pub mod stage;
+pub mod watch;
+
 mod script;
 
 pub mod apply;
+pub mod checkpoint;
 
 mod compress;
 pub mod dump;
@@ -81,10 +86,16 @@ fn follow_plan(events: &Events) -> Outcome<(Digest, Digest)> {
     Ok(match &plan {
         Plan::Sniff(plan) => (sniff::run(events, stdin, plan)?, nothing()),
         Plan::Restore(plan) => (restore::run(&server()?, stdin, plan)?, nothing()),
+        Plan::Stage(plan) => (stage::run(stdin, *plan)?, nothing()),
         Plan::Apply(plan) => {
             apply::run(&server()?, plan)?;
             (nothing(), nothing())
         }
+        Plan::Watch(plan) => {
+            watch::run(*plan)?;
+            (nothing(), nothing())
+        }
+        Plan::Checkpoint(plan) => (nothing(), checkpoint::run_plan(&server()?, raw_stdout()?, *plan)?),
         Plan::Dump(plan) => dump::run(&server()?, stdin, raw_stdout()?, plan)?,
         Plan::Prove(plan) => (prove::run(&server()?, stdin, plan)?, nothing()),
     })

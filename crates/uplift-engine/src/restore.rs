@@ -5,7 +5,8 @@ use std::{io::Stdin, sync::atomic::Ordering, time::Instant};
 use postgres::Client;
 use uplift_core::{
     event::{Digest, Event, Finding, Restored, Stage},
-    failure::{Failure, Rejection},
+    failure::{Failure, Rejection, ScriptFailure},
+    pack::Fatal,
     plan::Restore,
 };
 
@@ -60,7 +61,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     events.emit(&Event::Tables { tables: tables(&mut own, "restore")? });
     let invariants = ask::reconcile(&mut client, &pack.reconcile_at(&version))?;
     events.emit(&Event::Reconciled { invariants });
-    let findings = ask::preflight(&mut client, &pack.preflight)?;
+    let findings = ask::preflight(&mut client, &pack.preflight, (&version, &plan.target))?;
     for finding in &findings {
         events.emit(&Event::Preflight(finding.clone()));
     }
@@ -86,23 +87,31 @@ fn database_bytes(client: &mut Client) -> Outcome<u64> {
     Ok(bytes.unsigned_abs())
 }
 
-/// Refuses a database with a finding that the upgrade cannot go on with.
+/// Refuses a database with findings that the upgrade cannot go on with: what the customer has to mend comes first.
 fn fatal(findings: &[Finding]) -> Outcome<()> {
-    let fatal: Vec<String> = findings
-        .iter()
-        .filter(|finding| finding.fatal)
-        .map(|finding| {
+    let of = |whose: Fatal| -> Vec<&Finding> {
+        findings.iter().filter(|finding| finding.fatal == Some(whose)).collect()
+    };
+    let told = |findings: &[&Finding]| -> String {
+        let tell = |finding: &&Finding| {
             let mend =
                 finding.mend.as_deref().map(|mend| format!(". This mends it: {mend}")).unwrap_or_default();
             format!("{} ({} rows){mend}", finding.meaning, finding.rows)
-        })
-        .collect();
-    if fatal.is_empty() {
-        return Ok(());
+        };
+        findings.iter().map(tell).collect::<Vec<_>>().join(". ")
+    };
+    let (theirs, ours) = (of(Fatal::Rejected), of(Fatal::Intervention));
+    if !theirs.is_empty() {
+        let message = format!(
+            "The database holds what the upgrade cannot go on with. Mend it, and dump again. {}",
+            told(&theirs)
+        );
+        return Err(Box::new(Failure::InputRejected(Rejection::new(message))));
     }
-    let message = format!(
-        "The database holds what the upgrade cannot go on with. Mend it, and dump again. {}",
-        fatal.join(". ")
-    );
-    Err(Box::new(Failure::InputRejected(Rejection::new(message))))
+    let Some(first) = ours.first() else { return Ok(()) };
+    Err(Box::new(Failure::ScriptFailed(ScriptFailure {
+        step: format!("preflight/{}", first.name),
+        message: format!("the database holds what the upgrade cannot go on with: {}", told(&ours)),
+        ..ScriptFailure::default()
+    })))
 }

@@ -23,17 +23,28 @@ const POSTGRES_IS_GONE: Duration = Duration::from_secs(10);
 /// What to run.
 #[derive(Clone, Debug)]
 pub enum Job {
-    /// `uplift-engine`: its plan is the first line of its stdin. It may become `bootstrap`.
+    /// `uplift-engine`: its plan is the first line of its stdin. It may become `bootstrap`, and sees what runners have
+    /// written.
     Engine,
-    /// A pack's own code. It may become `tenant`, and has database `work` in its environment (`PGHOST`, `PGUSER`,
-    /// `PGDATABASE`).
-    Runner {
-        /// Name and tag; it must be on the Docker host. Processes have no images: the command runs with what this
-        /// machine has.
-        image: String,
-        /// Program and arguments, in place of the image's entrypoint and command.
-        command: Vec<String>,
-    },
+    /// `uplift-engine`, where runners find files: it writes there and reaches no Postgres.
+    Stage,
+    /// `uplift-engine` as the user of runners: it sees all that they have written, and reaches no Postgres.
+    Watch,
+    /// A pack's own code. It may become `tenant`, reads what was staged, and writes to its scratch folder.
+    Runner(Runner),
+}
+
+/// A pack's own code. Its environment says where its database is (`PGHOST`, `PGUSER`, `PGDATABASE`), and its files:
+/// `UPLIFT_PACK`, `UPLIFT_SCRIPTS`, `UPLIFT_FILESTORE`; `HOME` is its scratch folder.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// Name and tag; it must be on the Docker host. Without a slash it is one of ours. Processes have no images: the
+    /// command runs with what this machine has.
+    pub image: String,
+    /// Program and arguments, in place of the image's entrypoint and command.
+    pub command: Vec<String>,
+    /// More for its environment.
+    pub env: Vec<(String, String)>,
 }
 
 /// What a job writes, in order for each of its two outputs. Nothing is read ahead: a reader that pauses makes the

@@ -31,7 +31,7 @@ mod stdin;
 pub use config::{DockerConfig, Kind, ProcessConfig, SandboxConfig};
 pub use error::SandboxError;
 pub use host::Host;
-pub use job::{Exit, Handle, Job, Output, OutputStream, Running};
+pub use job::{Exit, Handle, Job, Output, OutputStream, Runner, Running};
 pub use label::Label;
 pub use limits::Limits;
 pub use postgres::Death;

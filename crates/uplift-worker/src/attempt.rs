@@ -96,6 +96,10 @@ async fn remove_stored(context: &Context, label: &Label) {
     if let Err(error) = context.objects.delete_prefix(&prefix).await {
         tracing::warn!(error = chain(&error), "remove what a lost attempt had stored");
     }
+    let saved = key::checkpoint(label.request, label.epoch);
+    if let Err(error) = context.objects.delete_prefix(&saved).await {
+        tracing::warn!(error = chain(&error), "remove the state that a lost attempt had saved");
+    }
 }
 
 /// What there is to tell the ledger; `None` where the lease is lost and nothing may be said any more.

@@ -14,7 +14,7 @@ use uplift_core::{
 use uplift_platform::objects::{Reader, Writer};
 use uplift_sandbox::{Exit, Handle, Job, Output, OutputStream, Running, Sandbox, Stdin};
 
-use crate::outcome::{Ended, chain, infrastructure, of_objects, of_sandbox, of_source};
+use crate::outcome::{Ended, chain, exit_code, infrastructure, of_objects, of_sandbox, of_source};
 
 /// No event is longer than this, in bytes: a report of ten thousand tables fits well.
 const MAX_EVENT: usize = 32 << 20;
@@ -29,6 +29,8 @@ const ENDING: Duration = Duration::from_secs(30);
 pub(crate) struct Run<'a> {
     /// What a failure says about where it happened.
     pub(crate) place: &'a str,
+    /// What it reaches.
+    pub(crate) job: Job,
     /// What the engine is told.
     pub(crate) plan: &'a Plan,
     /// The bytes behind the plan.
@@ -74,11 +76,11 @@ pub(crate) struct Session<'a> {
 
 /// Starts the engine.
 pub(crate) async fn start<'a>(sandbox: &Sandbox, run: Run<'a>) -> Result<Session<'a>, Ended> {
-    let Run { place, plan, input, output: to } = run;
+    let Run { place, job, plan, input, output: to } = run;
     let mut line = serde_json::to_vec(plan).map_err(|error| infrastructure(place, &error))?;
     line.push(b'\n');
     let Running { stdin, output, handle } =
-        sandbox.start(Job::Engine).await.map_err(|error| of_sandbox(&error, place))?;
+        sandbox.start(job).await.map_err(|error| of_sandbox(&error, place))?;
     Ok(Session {
         place,
         handle,
@@ -236,13 +238,7 @@ impl Said {
 
 /// Believes the engine only where its last word, its exit code and our count agree.
 fn judge(place: &str, said: Said, exit: Exit) -> Result<Ran, Ended> {
-    let code = match exit {
-        Exit::Code(code) => code,
-        Exit::OutOfMemory => return Err(Failure::OutOfMemory { place: place.into() }.into()),
-        Exit::OutOfDisk => return Err(Failure::OutOfDisk { place: place.into() }.into()),
-        Exit::PostgresDied(death) => return Err(broken(place, &format!("Postgres died: {death:?}"))),
-        Exit::Vanished => return Err(broken(place, "the engine's sandbox vanished")),
-    };
+    let code = exit_code(exit, place)?;
     match (said.failed, said.done) {
         (Some(failure), _) if code == exit::of(&failure) => Err(failure.into()),
         (None, Some((read, wrote))) if code == exit::DONE && wrote.bytes == said.written => {

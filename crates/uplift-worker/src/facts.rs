@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use uplift_core::{
-    event::{Detected, Event, Files, Finding, Health, Invariant, Restored, Stage, StepDone, Table},
-    report::{StageTime, StepReport},
+    event::{
+        Checkpointed, Detected, Event, Files, Finding, Health, Invariant, Restored, Stage, StepDone, Table,
+    },
+    report::{CheckpointCost, StageTime, StepReport},
 };
 
 /// Everything the engine has said that the report needs.
@@ -17,6 +19,12 @@ pub(crate) struct Facts {
     pub(crate) tables: [Vec<Table>; 2],
     pub(crate) invariants: [Vec<Invariant>; 2],
     pub(crate) steps: Vec<StepReport>,
+    /// How many files the upgrade added to those that lay beside the dump.
+    pub(crate) files_added: u64,
+    /// How many steps there are in all.
+    pub(crate) total_steps: u64,
+    /// What copying the database cost, for the step that comes next.
+    checkpoint: Option<Checkpointed>,
     pub(crate) health: Health,
     pub(crate) stages: Vec<StageTime>,
     entered: Option<(Stage, Instant)>,
@@ -26,6 +34,12 @@ impl Facts {
     /// What lay beside the dump in a zip.
     pub(crate) fn files(&self) -> Option<Files> {
         self.restored.as_ref().and_then(|restored| restored.files.clone())
+    }
+
+    /// What the copy cost that was made for a step, where one was.
+    pub(crate) fn checkpoint_of(&self, step: &str) -> Option<CheckpointCost> {
+        let made = self.checkpoint.as_ref().filter(|made| made.step == step)?;
+        Some(CheckpointCost { bytes: made.bytes, millis: made.millis })
     }
 
     /// The attempt enters a stage, or ends the last one.
@@ -46,12 +60,25 @@ impl Facts {
             Event::Preflight(finding) => self.preflight.push(finding.clone()),
             Event::Tables { tables } => self.tables[end].clone_from(tables),
             Event::Reconciled { invariants } => self.invariants[end].clone_from(invariants),
-            Event::StepDone(StepDone { step, rows, notices, millis }) => self.steps.push(StepReport {
-                step: step.clone(),
-                rows: *rows,
-                notices: *notices,
-                millis: *millis,
-            }),
+            Event::Checkpointed(checkpointed) => self.checkpoint = Some(checkpointed.clone()),
+            Event::StepDone(StepDone { step, rows, notices, millis, timings }) => {
+                let checkpoint = self.checkpoint_of(step);
+                self.steps.push(StepReport {
+                    step: step.clone(),
+                    rows: *rows,
+                    notices: *notices,
+                    millis: *millis,
+                    timings: timings.clone(),
+                    checkpoint,
+                });
+            }
+            Event::Files(files) => {
+                if let Some(restored) = &mut self.restored {
+                    let before = restored.files.as_ref().map_or(0, |files| files.count);
+                    self.files_added = files.count.saturating_sub(before);
+                    restored.files = Some(files.clone());
+                }
+            }
             Event::Health(health) => self.health = health.clone(),
             Event::Alive
             | Event::Log { .. }

@@ -17,9 +17,12 @@ mod patience;
 mod reaper;
 mod report;
 mod result;
+mod runner;
+mod saved;
 mod slots;
 mod spans;
 mod stages;
+mod upgrade;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use uplift_core::Failure;
 use uplift_platform::{ledger::LedgerError, objects::ObjectsError};
-use uplift_sandbox::SandboxError;
+use uplift_sandbox::{Exit, SandboxError};
 
 use crate::keeper::Stop;
 
@@ -76,6 +76,19 @@ pub(crate) fn of_source(error: &ObjectsError, place: &str) -> Failure {
 /// A Docker that is down costs no attempt.
 pub(crate) fn of_sandbox(error: &SandboxError, place: &str) -> Failure {
     if error.is_unreachable() { released("Docker", error) } else { infrastructure(place, error) }
+}
+
+/// The code that a job ended with by itself; every other end is a failure of its own.
+pub(crate) fn exit_code(exit: Exit, place: &str) -> Result<i64, Failure> {
+    let place = place.to_owned();
+    let broken = |message: String| Failure::Infrastructure { place: place.clone(), message };
+    match exit {
+        Exit::Code(code) => Ok(code),
+        Exit::PostgresDied(death) => Err(broken(format!("Postgres died: {death:?}"))),
+        Exit::Vanished => Err(broken("the job's sandbox vanished".into())),
+        Exit::OutOfMemory => Err(Failure::OutOfMemory { place }),
+        Exit::OutOfDisk => Err(Failure::OutOfDisk { place }),
+    }
 }
 
 /// Something of ours broke.

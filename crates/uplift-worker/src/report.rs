@@ -3,10 +3,9 @@
 use askama::Template as _;
 use bytes::Bytes;
 use uplift_core::{
-    Failure, Format, Lease, Pack, PackDigest, Purpose,
+    Failure, Format, Lease, Purpose,
     event::Sniffed,
     key,
-    pack::Hop,
     report::{Formats, Reconciliation, Report, Sizes, TableChange},
 };
 use uplift_platform::ledger::Request;
@@ -18,6 +17,7 @@ use crate::{
     page::Page,
     patience::patiently,
     result::Stored,
+    stages::Way,
 };
 
 /// Where failures of this module happen.
@@ -25,9 +25,7 @@ const PLACE: &str = "settle";
 
 /// What the attempt made, and with what.
 pub(crate) struct Made<'a> {
-    pub(crate) digest: &'a PackDigest,
-    pub(crate) pack: &'a Pack,
-    pub(crate) hops: &'a [Hop],
+    pub(crate) way: &'a Way,
     pub(crate) major: u16,
     pub(crate) sniffed: &'a Sniffed,
     pub(crate) result: &'a Stored,
@@ -46,7 +44,8 @@ pub(crate) fn assemble(
         let message = "the engine has not said what it restored".to_owned();
         return Err(Failure::Infrastructure { place: PLACE.into(), message }.into());
     };
-    let path = std::iter::once(detected.version.clone()).chain(made.hops.iter().map(|hop| hop.to.clone()));
+    let path =
+        std::iter::once(detected.version.clone()).chain(made.way.hops.iter().map(|hop| hop.to.clone()));
     let [before, after] = &facts.invariants;
     let [tables_before, tables_after] = &facts.tables;
     let took: u64 = facts.stages.iter().map(|stage| stage.millis).sum();
@@ -56,11 +55,11 @@ pub(crate) fn assemble(
         database: request.database_name.clone(),
         purpose: request.purpose,
         product: detected.product.clone(),
-        product_title: made.pack.title().to_owned(),
+        product_title: made.way.pack.title().to_owned(),
         source_version: detected.version.clone(),
         target_version: request.target.clone(),
         path: path.collect(),
-        pack: made.digest.clone(),
+        pack: made.way.digest.clone(),
         source_sha256: facts.source_sha256.clone().unwrap_or_default(),
         result_sha256: made.result.written.sha256.clone(),
         sizes: Sizes {
@@ -73,6 +72,7 @@ pub(crate) fn assemble(
         postgres_major: made.major,
         restores_from: made.result.format.restores_from(made.major, made.sniffed.server_major),
         files: facts.files().filter(|_| made.result.format == Format::Zip),
+        files_added: facts.files_added,
         started_at: context.clock.now() - std::time::Duration::from_millis(took),
         stages: facts.stages.clone(),
         steps: facts.steps.clone(),
@@ -82,7 +82,7 @@ pub(crate) fn assemble(
         health: facts.health.clone(),
         left_out: restored.left_out.clone(),
         custom_modules: detected.modules.clone(),
-        test_by_hand: made.pack.test_by_hand().to_vec(),
+        test_by_hand: made.way.pack.test_by_hand().to_vec(),
         neutralized: request.purpose == Purpose::Test,
         proven: made.proven,
     })

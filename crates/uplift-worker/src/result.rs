@@ -1,7 +1,7 @@
 //! The result: dumped into the object store, and proven from there.
 
 use uplift_core::{
-    Format, Pack, Purpose,
+    Format, Purpose,
     event::{Files, Level, Sniffed, Stage},
     key,
     plan::{self, Plan},
@@ -10,10 +10,10 @@ use uplift_platform::objects::{Expect, Written};
 use uplift_sandbox::Sandbox;
 
 use crate::{
-    engine::Input,
+    engine::{Input, Ran},
     outcome::{Ended, chain, of_objects},
     patience::patiently,
-    stages::{Attempt, broken},
+    stages::{Attempt, Way, broken},
 };
 
 /// The result, as it lies in the object store.
@@ -24,12 +24,20 @@ pub(crate) struct Stored {
     pub(crate) written: Written,
 }
 
+/// A run of the engine whose output becomes an object.
+pub(crate) struct Storing<'a> {
+    pub(crate) place: &'a str,
+    pub(crate) plan: &'a Plan,
+    pub(crate) key: &'a str,
+    pub(crate) input: Input<'a>,
+}
+
 impl Attempt<'_> {
     /// Dumps the upgraded database into the object store.
     pub(crate) async fn dump(
         &mut self,
         sandbox: &Sandbox,
-        pack: &Pack,
+        way: &Way,
         sniffed: &Sniffed,
     ) -> Result<Stored, Ended> {
         self.enter(Stage::Dump).await?;
@@ -39,35 +47,45 @@ impl Attempt<'_> {
         let plan = Plan::Dump(plan::Dump {
             format,
             backup,
-            manifest: pack.probes().manifest,
+            filestore: backup.is_some() && way.wants_filestore(),
+            manifest: way.pack.probes().manifest,
             source_major: sniffed.server_major,
             neutralize: match self.request.purpose {
-                Purpose::Test => pack.neutralize(),
+                Purpose::Test => way.pack.neutralize(),
                 Purpose::Production => Vec::new(),
             },
-            reconcile: pack.probes().reconcile_at(&self.request.target),
+            reconcile: way.pack.probes().reconcile_at(&self.request.target),
         });
         let lease = self.hold.lease();
         let name = format!("result.{}", format.suffix());
         let key = key::attempt(lease.request(), lease.epoch(), &name);
-        let writer = self.context.objects.writer(&key, None).await;
-        let mut writer = writer.map_err(|error| of_objects(&error, "dump"))?;
-        let upload = writer.upload_id().0.clone();
-        patiently(|| self.context.ledger.upload_begun(lease, &key, &upload)).await?;
         let mut source = self.source();
         let input = if backup.is_some() { Input::Source(&mut source) } else { Input::Empty };
-        let ran = self.run(sandbox, "dump", &plan, input, Some(&mut writer)).await;
-        let ended = match ran {
-            Ok(ran) if backup.is_some_and(|input| input.bytes != ran.read.bytes) => {
-                Err(broken("dump", "the engine ended before the zip that came in did"))
-            }
+        let storing = Storing { place: "dump", plan: &plan, key: &key, input };
+        let (written, ran) = self.store(sandbox, storing).await?;
+        if backup.is_some_and(|input| input.bytes != ran.read.bytes) {
+            return Err(broken("dump", "the engine ended before the zip that came in did"));
+        }
+        Ok(Stored { name, key, format, written })
+    }
+
+    /// Stores what a run of the engine writes.
+    pub(crate) async fn store(
+        &mut self,
+        sandbox: &Sandbox,
+        storing: Storing<'_>,
+    ) -> Result<(Written, Ran), Ended> {
+        let Storing { place, plan, key, input } = storing;
+        let writer = self.context.objects.writer(key, None).await;
+        let mut writer = writer.map_err(|error| of_objects(&error, place))?;
+        let upload = writer.upload_id().0.clone();
+        patiently(|| self.context.ledger.upload_begun(self.hold.lease(), key, &upload)).await?;
+        let ended = match self.run(sandbox, place, plan, input, Some(&mut writer)).await {
             Ok(ran) => match writer.finish().await {
-                Ok(written) if written.sha256 == ran.wrote.sha256 => {
-                    Ok(Stored { name, key: key.clone(), format, written })
-                }
-                Ok(_) => Err(broken("dump", "the result was not stored as the engine wrote it")),
+                Ok(written) if written.sha256 == ran.wrote.sha256 => Ok((written, ran)),
+                Ok(_) => Err(broken(place, "the object was not stored as the engine wrote it")),
                 // It may not even be aborted: it stays on record, and the sweep sees to it.
-                Err(error) => return Err(of_objects(&error, "dump").into()),
+                Err(error) => return Err(of_objects(&error, place).into()),
             },
             Err(ended) => {
                 if let Err(error) = writer.abort().await {
@@ -77,7 +95,7 @@ impl Attempt<'_> {
                 Err(ended)
             }
         };
-        patiently(|| self.context.ledger.upload_ended(&key, &upload)).await?;
+        patiently(|| self.context.ledger.upload_ended(key, &upload)).await?;
         ended
     }
 

@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use uplift_core::{
     Failure, Format, Pack, PackDigest, Purpose, Version,
-    event::{Event, Invariant, Level, Sniffed, Stage},
+    event::{Checkpointed, Event, Invariant, Level, Sniffed, Stage},
     failure::ScriptFailure,
     key,
-    pack::{Compare, Hop},
+    pack::{Compare, Hop, Step},
     plan::{self, Plan},
     report::Reconciliation,
     request::Delivery,
@@ -14,9 +14,9 @@ use uplift_core::{
 use uplift_platform::{
     boot::spans,
     ledger::{LedgerError, Request},
-    objects::{Expect, Reader},
+    objects::{Expect, Reader, Writer},
 };
-use uplift_sandbox::{Label, Sandbox};
+use uplift_sandbox::{Job, Label, Sandbox};
 
 use crate::{
     context::Context,
@@ -28,6 +28,7 @@ use crate::{
     packs::{self, Packs},
     patience::patiently,
     report,
+    result::Stored,
     spans::{Steps, within},
 };
 
@@ -52,24 +53,38 @@ pub(crate) async fn run(
     };
     let (packs, sniffed, sandbox) = within(spans::stage(Stage::Fetch), fetch).await?;
     within(spans::stage(Stage::Restore), attempt.restore(&sandbox, &sniffed, &packs)).await?;
-    let (digest, pack, hops) = attempt.choose(packs).await?;
-    within(spans::stage(Stage::Upgrade), attempt.upgrade(&sandbox, &hops)).await?;
-    let result = within(spans::stage(Stage::Dump), attempt.dump(&sandbox, &pack, &sniffed)).await?;
+    let way = attempt.choose(packs).await?;
     let proven = request.purpose == Purpose::Production || context.config.prove_tests;
-    if proven {
-        within(spans::stage(Stage::Prove), attempt.prove(&sandbox, &result)).await?;
-    }
-    let major = sandbox.major();
-    let made = report::Made {
-        digest: &digest,
-        pack: &pack,
-        hops: &hops,
-        major,
-        sniffed: &sniffed,
-        result: &result,
-        proven,
+    let result = match attempt.make(&sandbox, &way, &sniffed, proven).await {
+        Ok(result) => result,
+        Err(ended) => {
+            attempt.save_state(&sandbox, &way, &ended).await;
+            return Err(ended);
+        }
     };
+    let made = report::Made { way: &way, major: sandbox.major(), sniffed: &sniffed, result: &result, proven };
     within(spans::report(), attempt.publish(&made)).await
+}
+
+/// How a database gets to its target.
+pub(crate) struct Way {
+    pub(crate) digest: PackDigest,
+    pub(crate) pack: Pack,
+    pub(crate) hops: Vec<Hop>,
+    /// What runs the customer's scripts, behind the hops.
+    pub(crate) custom: Vec<Step>,
+}
+
+impl Way {
+    /// All steps, in order.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.hops.iter().flat_map(|hop| &hop.steps).chain(&self.custom)
+    }
+
+    /// Whether a step wants the files of a zip.
+    pub(crate) fn wants_filestore(&self) -> bool {
+        self.steps().any(|step| matches!(step, Step::Run(run) if run.filestore))
+    }
 }
 
 /// An attempt on its way.
@@ -98,7 +113,7 @@ impl Attempt<'_> {
         let sandbox = self.context.host.without_postgres(label, &limits).await;
         let sandbox = sandbox.map_err(|error| of_sandbox(&error, place))?;
         let mut sniffed = None;
-        let run = Run { place, plan: &plan, input: Input::Bytes(head), output: None };
+        let run = Run { place, job: Job::Engine, plan: &plan, input: Input::Bytes(head), output: None };
         let mut session = engine::start(&sandbox, run).await?;
         while let Some(event) = session.next().await? {
             if let Event::Sniffed(found) = event {
@@ -154,6 +169,7 @@ impl Attempt<'_> {
         let plan = Plan::Restore(plan::Restore {
             input: self.input(sniffed.format),
             max_expanded_bytes: self.context.config.max_expanded_bytes,
+            target: self.request.target.clone(),
             packs: packs.iter().map(|(_, pack)| pack.probes()).collect(),
         });
         let mut reader = self.source();
@@ -173,7 +189,7 @@ impl Attempt<'_> {
     }
 
     /// The pack that recognised the database, and its way to the target.
-    async fn choose(&mut self, packs: Packs) -> Result<(PackDigest, Pack, Vec<Hop>), Ended> {
+    async fn choose(&mut self, packs: Packs) -> Result<Way, Ended> {
         let detected = self.facts.detected.clone();
         let detected =
             detected.ok_or_else(|| broken("restore", "the engine did not say what the product is"))?;
@@ -203,17 +219,23 @@ impl Attempt<'_> {
         let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
         let path = path.join(" → ");
         self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
-        Ok((digest, pack, hops))
+        Ok(Way { digest, pack, hops, custom: Vec::new() })
     }
 
-    async fn upgrade(&mut self, sandbox: &Sandbox, hops: &[Hop]) -> Result<(), Ended> {
-        self.enter(Stage::Upgrade).await?;
-        let steps: Vec<_> = hops.iter().flat_map(|hop| hop.steps.iter().cloned()).collect();
-        if !steps.is_empty() {
-            let plan = Plan::Apply(plan::Apply { steps });
-            self.run(sandbox, "upgrade", &plan, Input::Empty, None).await?;
+    /// Upgrades, dumps and proves.
+    async fn make(
+        &mut self,
+        sandbox: &Sandbox,
+        way: &Way,
+        sniffed: &Sniffed,
+        proven: bool,
+    ) -> Result<Stored, Ended> {
+        within(spans::stage(Stage::Upgrade), self.upgrade(sandbox, way, sniffed)).await?;
+        let result = within(spans::stage(Stage::Dump), self.dump(sandbox, way, sniffed)).await?;
+        if proven {
+            within(spans::stage(Stage::Prove), self.prove(sandbox, &result)).await?;
         }
-        Ok(())
+        Ok(result)
     }
 
     /// Stores the report and the log beside the result.
@@ -240,9 +262,22 @@ impl Attempt<'_> {
         place: &str,
         plan: &Plan,
         input: Input<'_>,
-        output: Option<&mut uplift_platform::objects::Writer>,
+        output: Option<&mut Writer>,
     ) -> Result<engine::Ran, Ended> {
-        let mut session = engine::start(sandbox, Run { place, plan, input, output }).await?;
+        self.run_as(Job::Engine, sandbox, place, plan, input, output).await
+    }
+
+    /// The same, as a job that reaches other things.
+    pub(crate) async fn run_as(
+        &mut self,
+        job: Job,
+        sandbox: &Sandbox,
+        place: &str,
+        plan: &Plan,
+        input: Input<'_>,
+        output: Option<&mut Writer>,
+    ) -> Result<engine::Ran, Ended> {
+        let mut session = engine::start(sandbox, Run { place, job, plan, input, output }).await?;
         let mut steps = Steps::default();
         let ran = self.listen(&mut session, &mut steps).await;
         steps.end(ran.as_ref().err());
@@ -258,26 +293,33 @@ impl Attempt<'_> {
         steps: &mut Steps,
     ) -> Result<engine::Ran, Ended> {
         while let Some(event) = session.next().await? {
-            steps.hear(&event);
-            self.facts.learn(&event);
-            self.tell(event).await?;
+            self.happen(event, steps).await?;
         }
         session.finish().await
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Ended> {
+    pub(crate) async fn tell(&mut self, event: Event) -> Result<(), Ended> {
         let lease = self.hold.lease();
         match event {
             Event::Log { level, text } => self.log.say(level, &text).await,
             Event::Progress { done, total, .. } => self.hold.progress(done, total),
             Event::StepStarted { step } => {
                 self.log.info(format!("step {step}")).await;
-                told(self.context.ledger.step_started(lease, &step).await)?;
+                self.progress_of_steps();
+                let cost = self.facts.checkpoint_of(&step);
+                told(self.context.ledger.step_started(lease, &step, cost).await)?;
             }
             Event::StepDone(done) => {
                 let seconds = std::time::Duration::from_millis(done.millis).as_secs_f64();
                 self.log.info(format!("step {} done: {} rows, {seconds:.1} s", done.step, done.rows)).await;
+                self.progress_of_steps();
                 told(self.context.ledger.step_done(lease, &done).await)?;
+            }
+            Event::Checkpointed(Checkpointed { step, bytes, millis }) => {
+                let seconds = std::time::Duration::from_millis(millis).as_secs_f64();
+                self.log
+                    .info(format!("copied the database before {step}: {bytes} bytes, {seconds:.1} s"))
+                    .await;
             }
             Event::Preflight(finding) => {
                 let text = format!("{}: {} rows; {}", finding.name, finding.rows, finding.meaning);

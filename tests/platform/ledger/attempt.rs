@@ -95,16 +95,16 @@ async fn steps_are_those_of_the_newest_attempt() {
     with_desk(async |desk| {
         let bearer = desk.customer("acme").await;
         let first = desk.running(&bearer, "shop").await.lease;
-        desk.ledger.step_started(&first, "only of the first attempt").await.unwrap();
+        desk.ledger.step_started(&first, "only of the first attempt", None).await.unwrap();
         desk.fail(&first, released()).await;
         let lease = desk.claimed().await.lease;
         assert!(desk.ledger.steps(lease.request()).await.unwrap().is_empty());
 
         // Not in the order of their names.
         for step in ["b", "a"] {
-            desk.ledger.step_started(&lease, step).await.unwrap();
+            desk.ledger.step_started(&lease, step, None).await.unwrap();
         }
-        let done = StepDone { step: "b".into(), rows: 3, notices: 1, millis: 1234 };
+        let done = StepDone { step: "b".into(), rows: 3, notices: 1, millis: 1234, timings: Vec::new() };
         desk.ledger.step_done(&lease, &done).await.unwrap();
         let steps = desk.ledger.steps(lease.request()).await.unwrap();
         let steps: Vec<_> = steps.iter().map(|step| (step.step.as_str(), step.millis)).collect();

@@ -3,7 +3,7 @@
 use uplift_core::{
     Epoch, Lease, PackDigest, WorkerId,
     event::{Level, Stage, StepDone},
-    request::StateCode,
+    request::{Saved, StateCode},
 };
 use uplift_platform::ledger::{Ledger, LedgerError, LogLine, Settlement};
 
@@ -20,14 +20,16 @@ async fn everything(
     let ledger: &Ledger = &desk.ledger;
     let version = "1.0".parse().unwrap();
     let line = LogLine { at: uplift_core::Clock::System.now(), level: Level::Info, text: "a line".into() };
-    let done = StepDone { step: STEP.into(), rows: 1, notices: 0, millis: 5 };
+    let done = StepDone { step: STEP.into(), rows: 1, notices: 0, millis: 5, timings: Vec::new() };
+    let saved = Saved { step: STEP.into(), bytes: 1, sha256: "sha256".into(), postgres_major: 15 };
     vec![
         ("renew", ledger.renew(lease, Stage::Dump, Some((1, 2))).await.map(drop)),
         ("detected", ledger.detected(lease, "sample", &version, pack, Some("id")).await.map(drop)),
         ("pin_source", ledger.pin_source(lease, "sha256").await.map(drop)),
         ("stage_entered", ledger.stage_entered(lease, Stage::Dump).await),
-        ("step_started", ledger.step_started(lease, "1.0-2.0/next").await),
+        ("step_started", ledger.step_started(lease, "1.0-2.0/next", None).await),
         ("step_done", ledger.step_done(lease, &done).await),
+        ("checkpoint_saved", ledger.checkpoint_saved(lease, &saved).await),
         ("append_log", ledger.append_log(lease, &[line]).await),
         ("upload_begun", ledger.upload_begun(lease, "key", "upload").await),
     ]
@@ -65,7 +67,7 @@ async fn held(desk: &Desk) -> (Lease, PackDigest) {
     let bearer = desk.customer("acme").await;
     let pack = desk.push_pack("pack").await;
     let lease = desk.running(&bearer, "shop").await.lease;
-    desk.ledger.step_started(&lease, STEP).await.unwrap();
+    desk.ledger.step_started(&lease, STEP, None).await.unwrap();
     (lease, pack)
 }
 
@@ -103,7 +105,7 @@ async fn an_attempt_whose_request_was_claimed_again_changes_nothing() {
         let next = desk.claimed().await.lease;
         assert_eq!((next.request(), next.epoch()), (lease.request(), Epoch(2)));
         // With the same step begun, so that the old attempt could end the new one's.
-        desk.ledger.step_started(&next, STEP).await.unwrap();
+        desk.ledger.step_started(&next, STEP, None).await.unwrap();
         changes_nothing(desk, &lease, &pack).await;
         desk.deliver(&next).await;
         changes_nothing(desk, &lease, &pack).await;
@@ -118,7 +120,7 @@ async fn the_same_worker_with_an_older_epoch_changes_nothing() {
         desk.fail(&lease, released()).await;
         let next = desk.claim(lease.worker()).await.unwrap().lease;
         assert_eq!(next.request(), lease.request());
-        desk.ledger.step_started(&next, STEP).await.unwrap();
+        desk.ledger.step_started(&next, STEP, None).await.unwrap();
         changes_nothing(desk, &lease, &pack).await;
         desk.deliver(&next).await;
     })

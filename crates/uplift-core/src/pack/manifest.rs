@@ -7,14 +7,18 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Files, path, probes};
+use super::{
+    Files, path, probes,
+    probes::Fatal,
+    steps::{StepEntry, StepWritten},
+};
 use crate::version::Version;
 
 /// The file that makes a folder a pack.
 pub const MANIFEST: &str = "pack.toml";
 
-/// How long a step may take when the pack does not say.
-const DEFAULT_TIMEOUT_SECONDS: u64 = 3600;
+/// The step that ends each hop: whether the database is at the version that the hop leads to.
+pub(super) const ARRIVED: &str = "arrived";
 
 /// What is wrong with a pack, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -46,6 +50,7 @@ pub(super) struct Manifest {
     pub(super) neutralize: Vec<Spanned<String>>,
     pub(super) test_by_hand: Vec<String>,
     pub(super) hops: Vec<HopEntry>,
+    pub(super) custom: Vec<StepEntry>,
     detect: DetectEntry,
     reconcile: Vec<ReconcileEntry>,
     preflight: Vec<PreflightEntry>,
@@ -59,17 +64,11 @@ pub(super) struct HopEntry {
     pub(super) steps: Vec<StepEntry>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct StepEntry {
-    pub(super) name: String,
-    pub(super) kind: StepKind,
-    pub(super) timeout_seconds: u64,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum StepKind {
-    Sql { file: String, transaction: bool },
-    Check { file: String, message: String },
+impl HopEntry {
+    /// What its steps' ids begin with.
+    pub(super) fn name(&self) -> String {
+        format!("{}-{}", self.from, self.to)
+    }
 }
 
 /// The file as it is written.
@@ -88,6 +87,8 @@ struct Written {
     #[serde(default)]
     hop: Vec<Spanned<HopWritten>>,
     #[serde(default)]
+    custom: CustomWritten,
+    #[serde(default)]
     reconcile: Vec<ReconcileEntry>,
     #[serde(default)]
     preflight: Vec<PreflightEntry>,
@@ -103,15 +104,12 @@ struct HopWritten {
     step: Vec<Spanned<StepWritten>>,
 }
 
-#[derive(Deserialize)]
+/// What runs behind all hops where a request carries scripts of the customer's.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StepWritten {
-    name: String,
-    sql: Option<Spanned<String>>,
-    transaction: Option<bool>,
-    check: Option<Spanned<String>>,
-    message: Option<String>,
-    timeout_seconds: Option<u64>,
+struct CustomWritten {
+    #[serde(default)]
+    step: Vec<Spanned<StepWritten>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -142,8 +140,8 @@ struct PreflightEntry {
     query: Spanned<Query>,
     meaning: String,
     mend: Option<String>,
-    #[serde(default)]
-    fatal: bool,
+    fatal: Option<Fatal>,
+    hop: Option<Spanned<String>>,
 }
 
 /// How the product's own backups, which are zips, differ from a dump.
@@ -219,10 +217,25 @@ impl Manifest {
                     meaning: entry.meaning.clone(),
                     mend: entry.mend.clone(),
                     fatal: entry.fatal,
+                    hop: entry.hop.as_ref().and_then(|hop| self.ends(hop.get_ref())),
                 })
                 .collect(),
             manifest: self.backup.as_ref().map(|backup| sql(&backup.manifest)),
         }
+    }
+
+    /// The text of the query for the version.
+    pub(super) fn version_query(&self, files: &Files) -> (String, String) {
+        match self.detect.version.get_ref() {
+            Query::Inline(sql) => (MANIFEST.to_owned(), sql.clone()),
+            Query::File(QueryFile { file }) => (file.clone(), text(files, file)),
+        }
+    }
+
+    /// The ends of the hop that is written so: `17.0-18.0`.
+    fn ends(&self, name: &str) -> Option<(Version, Version)> {
+        let hop = self.hops.iter().find(|hop| hop.name() == name)?;
+        Some((hop.from.clone(), hop.to.clone()))
     }
 
     /// Every query, for checking that its file is there.
@@ -238,17 +251,17 @@ impl Manifest {
 
 /// The manifest's source and the pack's files: what an error needs in order to say where.
 #[derive(Clone, Copy)]
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     source: &'a str,
     files: &'a Files,
 }
 
 impl Reader<'_> {
-    fn error(&self, span: Range<usize>, message: String) -> ManifestError {
+    pub(super) fn error(&self, span: Range<usize>, message: String) -> ManifestError {
         ManifestError { file: MANIFEST.into(), line: line(self.source, span), message }
     }
 
-    fn file(&self, field: &str, name: &str, span: Range<usize>) -> Result<String, ManifestError> {
+    pub(super) fn file(&self, field: &str, name: &str, span: Range<usize>) -> Result<String, ManifestError> {
         match self.files.get(name).map(|bytes| std::str::from_utf8(bytes)) {
             Some(Ok(_)) => Ok(name.to_owned()),
             Some(Err(_)) => {
@@ -259,38 +272,23 @@ impl Reader<'_> {
         }
     }
 
-    fn step(&self, step: &Spanned<StepWritten>) -> Result<StepEntry, ManifestError> {
-        let span = step.span();
-        let step = step.get_ref();
-        let wrong = |message: &str| self.error(span.clone(), format!("step `{}`: {message}", step.name));
-        let kind = match (&step.sql, &step.check) {
-            (Some(sql), None) if step.message.is_none() => StepKind::Sql {
-                file: self.file("sql", sql.get_ref(), sql.span())?,
-                transaction: step.transaction.unwrap_or(true),
-            },
-            (None, Some(check)) if step.transaction.is_none() => StepKind::Check {
-                file: self.file("check", check.get_ref(), check.span())?,
-                message: step.message.clone().ok_or_else(|| wrong("a `check` needs a `message`"))?,
-            },
-            (Some(_), None) => return Err(wrong("`message` belongs to a `check`")),
-            (None, Some(_)) => return Err(wrong("`transaction` belongs to `sql`")),
-            _ => return Err(wrong("write one of `sql` and `check`")),
-        };
-        let timeout_seconds = step.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
-        Ok(StepEntry { name: step.name.clone(), kind, timeout_seconds })
+    fn hop(&self, hop: &Spanned<HopWritten>) -> Result<HopEntry, ManifestError> {
+        let HopWritten { from, to, step } = hop.get_ref();
+        let steps = self.steps(step)?;
+        Ok(HopEntry { from: from.clone(), to: to.clone(), steps })
     }
 
-    fn hop(&self, hop: &Spanned<HopWritten>) -> Result<HopEntry, ManifestError> {
-        let span = hop.span();
-        let hop = hop.get_ref();
-        let steps = hop.step.iter().map(|step| self.step(step)).collect::<Result<Vec<_>, _>>()?;
-        for (index, step) in steps.iter().enumerate() {
-            if steps[..index].iter().any(|earlier| earlier.name == step.name) {
-                let message = format!("hop {}-{}: two steps are named `{}`", hop.from, hop.to, step.name);
-                return Err(self.error(span, message));
+    fn steps(&self, steps: &[Spanned<StepWritten>]) -> Result<Vec<StepEntry>, ManifestError> {
+        let mut read: Vec<StepEntry> = Vec::with_capacity(steps.len());
+        for written in steps {
+            let step = StepWritten::check(written, *self)?;
+            if step.name == ARRIVED || read.iter().any(|earlier| earlier.name == step.name) {
+                let message = format!("a step before it, or one of our own, is named `{}`", step.name);
+                return Err(self.error(written.span(), message));
             }
+            read.push(step);
         }
-        Ok(HopEntry { from: hop.from.clone(), to: hop.to.clone(), steps })
+        Ok(read)
     }
 }
 
@@ -314,6 +312,7 @@ fn check(written: Written, reader: Reader<'_>) -> Result<Manifest, ManifestError
     for file in &written.neutralize {
         reader.file("neutralize", file.get_ref(), file.span())?;
     }
+    let custom = reader.steps(&written.custom.step)?;
     let manifest = Manifest {
         product: written.product.into_inner(),
         title: written.title,
@@ -321,11 +320,18 @@ fn check(written: Written, reader: Reader<'_>) -> Result<Manifest, ManifestError
         neutralize: written.neutralize,
         test_by_hand: written.test_by_hand,
         hops,
+        custom,
         detect: written.detect,
         reconcile: written.reconcile,
         preflight: written.preflight,
         backup: written.backup,
     };
+    for hop in manifest.preflight.iter().filter_map(|entry| entry.hop.as_ref()) {
+        if manifest.ends(hop.get_ref()).is_none() {
+            let message = format!("hop: the pack has no hop `{}`: write it as 1.0-2.0", hop.get_ref());
+            return Err(reader.error(hop.span(), message));
+        }
+    }
     for query in manifest.queries() {
         if let Query::File(QueryFile { file }) = query.get_ref() {
             reader.file("file", file, query.span())?;

@@ -4,15 +4,23 @@ mod archive;
 mod manifest;
 mod path;
 mod probes;
+mod run;
+mod steps;
 
 use std::collections::BTreeMap;
 
 pub use archive::{ArchiveError, MAX_ARCHIVE_BYTES};
 pub use manifest::{Compare, MANIFEST, ManifestError};
-pub use probes::{Detect, Preflight, Probes, Reconcile, ReconcileQuery};
+pub use probes::{Detect, Fatal, Preflight, Probes, Reconcile, ReconcileQuery};
+pub use run::{Dialect, Run, Severity};
 
 use crate::{plan, version::Version};
-use manifest::{Manifest, StepKind};
+use manifest::{ARRIVED, Manifest};
+use steps::{StepEntry, StepKind};
+
+/// How long the look whether a hop has arrived may take; it collects statistics as well, which takes minutes on a large
+/// database.
+const ARRIVE_SECONDS: u64 = 3600;
 
 /// Files of a pack by their path inside it, with `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -32,7 +40,27 @@ pub struct Hop {
     /// Where it ends.
     pub to: Version,
     /// What runs, in order.
-    pub steps: Vec<plan::Step>,
+    pub steps: Vec<Step>,
+}
+
+/// A step, by who runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The engine.
+    Engine(plan::Step),
+    /// The product's own code.
+    Run(Run),
+}
+
+impl Step {
+    /// Hop and name: `1.0-2.0/split-partners`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Engine(step) => &step.id,
+            Self::Run(run) => &run.id,
+        }
+    }
 }
 
 impl Pack {
@@ -109,23 +137,60 @@ impl Pack {
         supported
     }
 
+    /// What runs behind all hops, where the request carries scripts of the customer's; `None` where the pack has no
+    /// use for any.
+    #[must_use]
+    pub fn custom(&self, target: &Version) -> Option<Vec<Step>> {
+        let steps = &self.manifest.custom;
+        (!steps.is_empty()).then(|| self.steps("custom", steps, target))
+    }
+
     fn hop(&self, index: usize) -> Hop {
         let hop = &self.manifest.hops[index];
-        let steps = hop.steps.iter().map(|step| {
-            let (file, action) = match &step.kind {
-                StepKind::Sql { file, transaction } => {
-                    (file, plan::Action::Sql { transaction: *transaction })
-                }
-                StepKind::Check { file, message } => (file, plan::Action::Check { message: message.clone() }),
-            };
-            plan::Step {
-                id: format!("{}-{}/{}", hop.from, hop.to, step.name),
-                script: self.script(file),
-                action,
-                timeout_seconds: step.timeout_seconds,
+        Hop {
+            from: hop.from.clone(),
+            to: hop.to.clone(),
+            steps: self.steps(&hop.name(), &hop.steps, &hop.to),
+        }
+    }
+
+    /// Steps on the way to a version, and the look whether the database is there.
+    fn steps(&self, group: &str, steps: &[StepEntry], to: &Version) -> Vec<Step> {
+        let (file, text) = self.manifest.version_query(&self.files);
+        let arrived = plan::Step {
+            id: format!("{group}/{ARRIVED}"),
+            script: plan::Script { file, text },
+            action: plan::Action::Arrive { version: to.clone() },
+            checkpoint: false,
+            timeout_seconds: ARRIVE_SECONDS,
+        };
+        let steps = steps.iter().map(|step| self.step(group, step, to));
+        steps.chain([Step::Engine(arrived)]).collect()
+    }
+
+    fn step(&self, group: &str, step: &StepEntry, to: &Version) -> Step {
+        let id = format!("{group}/{}", step.name);
+        let &StepEntry { checkpoint, timeout_seconds, .. } = step;
+        let (file, action) = match &step.kind {
+            StepKind::Sql { file, transaction } => (file, plan::Action::Sql { transaction: *transaction }),
+            StepKind::Check { file, message } => (file, plan::Action::Check { message: message.clone() }),
+            StepKind::Run(run) => {
+                let filled = |text: &String| text.replace("{target}", to.as_str());
+                return Step::Run(Run {
+                    id,
+                    image: filled(&run.image),
+                    command: run.command.iter().map(filled).collect(),
+                    env: run.env.clone(),
+                    log: run.log,
+                    fatal: run.fatal.clone(),
+                    tolerate: run.tolerate.clone(),
+                    filestore: run.filestore,
+                    checkpoint,
+                    timeout_seconds,
+                });
             }
-        });
-        Hop { from: hop.from.clone(), to: hop.to.clone(), steps: steps.collect() }
+        };
+        Step::Engine(plan::Step { id, script: self.script(file), action, checkpoint, timeout_seconds })
     }
 
     fn script(&self, file: &str) -> plan::Script {

@@ -76,8 +76,28 @@ pub struct Preflight {
     pub meaning: String,
     /// The SQL that mends them.
     pub mend: Option<String>,
-    /// Whether the upgrade cannot go on with them.
-    pub fatal: bool,
+    /// Whether the upgrade cannot go on with them, and whose business that is.
+    pub fatal: Option<Fatal>,
+    /// The ends of the hop that they would break; it is asked where that is on the way, else always.
+    pub hop: Option<(Version, Version)>,
+}
+
+/// What becomes of a request whose database holds what the upgrade cannot go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fatal {
+    /// The customer mends it.
+    Rejected,
+    /// A person of ours looks.
+    Intervention,
+}
+
+impl Preflight {
+    /// Whether it concerns an upgrade from one version to another.
+    #[must_use]
+    pub fn concerns(&self, from: &Version, to: &Version) -> bool {
+        self.hop.as_ref().is_none_or(|(begins, ends)| from <= begins && ends <= to)
+    }
 }
 
 impl Reconcile {

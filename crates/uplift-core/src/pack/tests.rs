@@ -1,5 +1,5 @@
-use super::{Files, Pack};
-use crate::PackDigest;
+use super::{Dialect, Files, Pack, Severity, Step};
+use crate::{PackDigest, plan::Action};
 
 const MINIMAL: &str = r#"
 product = "sample"
@@ -44,8 +44,14 @@ fn the_path_is_the_shortest_chain() {
     let version = |text: &str| text.parse().unwrap();
     let path = pack.path(&version("1.0"), &version("3.0")).unwrap();
     assert_eq!(path.len(), 2);
-    assert_eq!(path[0].steps[0].id, "1.0-2.0/split");
-    assert_eq!(path[0].steps[0].script.text, "SELECT 3");
+    let Step::Engine(first) = &path[0].steps[0] else { panic!("{:?}", path[0]) };
+    assert_eq!((first.id.as_str(), first.script.text.as_str()), ("1.0-2.0/split", "SELECT 3"));
+    let Step::Engine(last) = &path[0].steps[1] else { panic!("{:?}", path[0]) };
+    assert_eq!(
+        (last.id.as_str(), &last.action),
+        ("1.0-2.0/arrived", &Action::Arrive { version: version("2.0") })
+    );
+    assert_eq!(last.script.text, "SELECT '1.0'");
     assert!(pack.path(&version("3.0"), &version("3.0")).unwrap().is_empty());
     assert!(pack.path(&version("3.0"), &version("2.0")).is_none());
     assert!(pack.path(&version("0.9"), &version("3.0")).is_none());
@@ -80,8 +86,65 @@ fn errors_name_file_line_and_field() {
     assert!(version.starts_with("pack.toml:10: `one` is not a version"), "{version}");
     let both = error(&MINIMAL.replace("sql = \"split.sql\"", "sql = \"split.sql\"\ncheck = \"split.sql\""));
     assert!(both.starts_with("pack.toml:13: step `split`: write one of"), "{both}");
+    let named = error(&MINIMAL.replace("name = \"split\"", "name = \"arrived\""));
+    assert!(named.contains("or one of our own, is named `arrived`"), "{named}");
+    let hop = error(&format!(
+        "{MINIMAL}\n[[preflight]]\nname = \"x\"\nquery = \"SELECT\"\nmeaning = \"y\"\nhop = \"1.0-3.0\""
+    ));
+    assert_eq!(hop, "pack.toml:33: hop: the pack has no hop `1.0-3.0`: write it as 1.0-2.0");
     let none = Pack::from_files(Files::new()).unwrap_err().to_string();
     assert!(none.starts_with("pack.toml:1: there is no pack.toml"), "{none}");
+}
+
+const RUN: &str = r#"
+[hop.step.run]
+image = "tryton:{target}"
+command = ["trytond-admin", "--to", "{target}"]
+log = "tryton"
+fatal = ["error"]
+tolerate = ["logo$"]
+env = { LANG = "C" }
+"#;
+
+fn with_run(run: &str) -> String {
+    MINIMAL.replace("sql = \"split.sql\"", run)
+}
+
+#[test]
+fn a_run_is_read_with_what_stands_for_the_target_filled_in() {
+    let pack = Pack::from_files(files(&with_run(RUN))).unwrap();
+    let path = pack.path(&"1.0".parse().unwrap(), &"3.0".parse().unwrap()).unwrap();
+    let Step::Run(run) = &path[0].steps[0] else { panic!("{:?}", path[0]) };
+    assert_eq!((run.id.as_str(), run.image.as_str()), ("1.0-2.0/split", "tryton:2.0"));
+    assert_eq!(run.command, ["trytond-admin", "--to", "2.0"]);
+    assert_eq!((run.log, &run.fatal[..]), (Dialect::Tryton, &[Severity::Error][..]));
+    assert!(run.checkpoint && !run.filestore);
+    assert_eq!(pack.custom(&"2.0".parse().unwrap()), None);
+
+    let custom = format!(
+        "{MINIMAL}\n[[custom.step]]\nname = \"own\"\ncheckpoint = false\n{}",
+        RUN.replace("hop", "custom")
+    );
+    let steps = Pack::from_files(files(&custom)).unwrap().custom(&"3.0".parse().unwrap()).unwrap();
+    let ids: Vec<_> = steps.iter().map(Step::id).collect();
+    assert_eq!(ids, ["custom/own", "custom/arrived"]);
+    assert!(matches!(&steps[0], Step::Run(run) if run.image == "tryton:3.0" && !run.checkpoint));
+}
+
+#[test]
+fn a_run_that_cannot_be_is_refused() {
+    for (from, to, words) in [
+        ("tryton:{target}", "a b", "pack.toml:16: image: `a b` is not the name of an image"),
+        ("[\"trytond-admin\", \"--to\", \"{target}\"]", "[]", "pack.toml:16: command: there is none"),
+        ("logo$", "(", "pack.toml:16: tolerate: `(`: "),
+        ("LANG", "PGHOST", "pack.toml:16: env: `PGHOST` is not the name of a variable, or one of our own"),
+        ("\"error\"", "\"bad\"", "pack.toml:20: unknown variant `bad`"),
+    ] {
+        let error = error(&with_run(&RUN.replace(from, to)));
+        assert!(error.starts_with(words), "{error}");
+    }
+    let sql = error(&MINIMAL.replace("sql = \"split.sql\"", "sql = \"split.sql\"\ncheckpoint = true"));
+    assert!(sql.contains("`checkpoint` belongs to a `run`"), "{sql}");
 }
 
 #[test]

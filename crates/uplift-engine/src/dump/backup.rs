@@ -1,12 +1,15 @@
 //! A backup as Odoo makes it: a zip with the new dump, the manifest brought up to date, and every other file of the zip
 //! that came in, as it stands there.
 
-use std::io::{self, Read, Stdin, Write};
+use std::{
+    fs::File,
+    io::{self, Read, Stdin, Write},
+};
 
 use flate2::Crc;
 use serde_json::{Map, Value};
 use uplift_core::{
-    event::Digest,
+    event::{Digest, Event},
     plan::{Dump, Input},
 };
 
@@ -14,9 +17,11 @@ use super::{Told, failed, pg_dump::PgDump};
 use crate::{
     compress::{Packer, compress},
     connect::Server,
+    events::Events,
     failure::Outcome,
+    filestore,
     input::Counted,
-    zip::{Content, Role, Walker, Zip},
+    zip::{Content, Role, Tally, Walker, Zip},
 };
 
 /// The longest manifest that is read, in bytes; Odoo's lists some hundred modules.
@@ -40,7 +45,7 @@ pub(super) fn write(
         })
     })?;
     match plan.backup {
-        Some(input) => take_over(stdin, input, zip, manifest),
+        Some(input) => take_over(stdin, input, zip, manifest, plan.filestore.then_some(server.events())),
         None => {
             let written = write_manifest(&mut zip, Map::new(), manifest);
             written.and_then(|()| zip.finish(None::<&mut Walker<io::Empty>>)).map(|()| crate::nothing())
@@ -49,16 +54,18 @@ pub(super) fn write(
     .map_err(|error| failed(&error))
 }
 
-/// Adds what the zip that came in holds beside its dump.
+/// Adds what the zip that came in holds beside its dump, and what runners have added to it, where they had it.
 fn take_over(
     source: impl Read,
     input: Input,
     mut zip: Zip<impl Write>,
     mut manifest: Vec<(String, Value)>,
+    filestore: Option<&Events>,
 ) -> io::Result<Digest> {
     let mut counted = Counted::new(source, input.bytes);
     // What it unpacks to was bounded when it was restored; here it is hardly unpacked at all.
     let mut walker = Walker::new(&mut counted, u64::MAX);
+    let mut tally = Tally::default();
     while let Some(entry) = walker.next()? {
         match entry.role() {
             Role::Dump => walker.copy(&entry, &mut io::sink())?,
@@ -70,16 +77,39 @@ fn take_over(
                 let known = serde_json::from_slice(&text).unwrap_or_default();
                 write_manifest(&mut zip, known, std::mem::take(&mut manifest))?;
             }
-            Role::File => zip.take_over(&mut walker, &entry)?,
+            Role::File => {
+                zip.take_over(&mut walker, &entry)?;
+                tally.add(&entry.name, walker.last());
+            }
         }
     }
     // A zip without a manifest is given one, where the pack knows what belongs there.
     if !manifest.is_empty() {
         write_manifest(&mut zip, Map::new(), manifest)?;
     }
+    if let Some(events) = filestore {
+        add_new_files(&mut zip, &walker, &mut tally)?;
+        events.emit(&Event::Files(tally.files()));
+    }
     zip.finish(Some(&mut walker))?;
     io::copy(&mut counted, &mut io::sink())?;
     Ok(counted.digest())
+}
+
+/// Adds the files that are in the filestore and were not in the zip that came in.
+fn add_new_files(zip: &mut Zip<impl Write>, walker: &Walker<impl Read>, tally: &mut Tally) -> io::Result<()> {
+    filestore::files(&mut |name, path| {
+        if walker.has(name.as_bytes()) {
+            return Ok(());
+        }
+        let mut source = Text { source: File::open(path)?, content: Content { bytes: 0, crc: Crc::new() } };
+        let facts = zip.stream(name, |mut sink| {
+            compress(&mut source, &mut sink, Packer::Deflate, |_| ())?;
+            Ok(source.content)
+        })?;
+        tally.add(name.as_bytes(), facts);
+        Ok(())
+    })
 }
 
 /// Writes the manifest with what has changed; nothing where there is nothing to write.

@@ -14,7 +14,7 @@ use uplift_core::{
 };
 
 use crate::{
-    ask,
+    ask, checkpoint,
     compress::{Packer, compress},
     connect::{Server, Use, WORK},
     failure::{Outcome, infrastructure, ours},
@@ -34,6 +34,8 @@ const BLOCK: usize = 256 * 1024;
 /// A script or an invariant's query fails, or something of ours breaks.
 pub fn run(server: &Server, stdin: Stdin, sink: impl Write, plan: &Dump) -> Outcome<(Digest, Digest)> {
     let events = server.events();
+    // Nothing fails any more that it would be needed for, and its room may be.
+    checkpoint::forget(server)?;
     for script in &plan.neutralize {
         server.reset_role(WORK)?;
         let mut client = server.tenant(WORK, Use::Script)?;
@@ -54,7 +56,7 @@ pub fn run(server: &Server, stdin: Stdin, sink: impl Write, plan: &Dump) -> Outc
     };
     drop((own, client));
 
-    let mut sink = Tally { sink, bytes: 0, hash: Sha256::new() };
+    let mut sink = Tally::new(sink);
     let mut told = Told { server, last: 0, expected };
     let read = match plan.format {
         Format::Zip => backup::write(server, stdin, &mut sink, plan, manifest, &mut told)?,
@@ -64,7 +66,18 @@ pub fn run(server: &Server, stdin: Stdin, sink: impl Write, plan: &Dump) -> Outc
         }
     };
     events.complete(Stage::Dump, told.last);
-    Ok((read, Digest { bytes: sink.bytes, sha256: format!("{:x}", sink.hash.finalize()) }))
+    Ok((read, sink.digest()))
+}
+
+/// Dumps the database as it is, for ourselves. Returns what was written.
+///
+/// # Errors
+/// `pg_dump` fails.
+pub(crate) fn state(server: &Server, sink: impl Write, major: u32) -> Outcome<Digest> {
+    let mut sink = Tally::new(sink);
+    PgDump::state(server, major)?
+        .finish(|output| pass(output, &mut sink, |_| ()).and_then(|()| sink.flush()))?;
+    Ok(sink.digest())
 }
 
 /// What the tables take, which is about what their dump takes.
@@ -148,6 +161,16 @@ struct Tally<W> {
     sink: W,
     bytes: u64,
     hash: Sha256,
+}
+
+impl<W> Tally<W> {
+    fn new(sink: W) -> Self {
+        Self { sink, bytes: 0, hash: Sha256::new() }
+    }
+
+    fn digest(self) -> Digest {
+        Digest { bytes: self.bytes, sha256: format!("{:x}", self.hash.finalize()) }
+    }
 }
 
 impl<W: Write> Write for Tally<W> {

@@ -32,14 +32,24 @@ pub(super) struct PgDump {
 impl PgDump {
     /// SQL, for a server of this major.
     pub(super) fn plain(server: &Server, source_major: Option<u16>) -> Outcome<Self> {
-        let (child, stdout, lines) = start(server, "plain")?;
+        let (child, stdout, lines) = start(server, &["--format=plain"])?;
         let output = for_source(stdout, source_major).map_err(|error| failed(&error))?;
         Ok(Self { child, output: Box::new(output), lines })
     }
 
     /// An archive, compressed as pg_dump does by default.
     pub(super) fn custom(server: &Server) -> Outcome<Self> {
-        let (child, stdout, lines) = start(server, "custom")?;
+        Self::archive(server, &["--format=custom"])
+    }
+
+    /// An archive for ourselves, compressed as fast as this major can.
+    pub(super) fn state(server: &Server, major: u32) -> Outcome<Self> {
+        let compress = if major >= 16 { "--compress=zstd:1" } else { "--compress=1" };
+        Self::archive(server, &["--format=custom", compress])
+    }
+
+    fn archive(server: &Server, arguments: &[&str]) -> Outcome<Self> {
+        let (child, stdout, lines) = start(server, arguments)?;
         Ok(Self { child, output: Box::new(stdout), lines })
     }
 
@@ -58,9 +68,10 @@ impl PgDump {
     }
 }
 
-fn start(server: &Server, format: &str) -> Outcome<(Child, ChildStdout, JoinHandle<Vec<String>>)> {
+fn start(server: &Server, arguments: &[&str]) -> Outcome<(Child, ChildStdout, JoinHandle<Vec<String>>)> {
     let spawned = Command::new("pg_dump")
-        .args(["--format", format, "--encoding=UTF8", "--no-owner", "--no-privileges", "--no-password"])
+        .args(arguments)
+        .args(["--encoding=UTF8", "--no-owner", "--no-privileges", "--no-password"])
         .args(["--host", server.directory(), "--port", &server.port().to_string()])
         .args(["--username", TENANT, "--dbname", WORK])
         .stdin(Stdio::null())

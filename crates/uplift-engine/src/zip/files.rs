@@ -7,14 +7,14 @@ use super::record::Facts;
 
 /// Adds files up.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     count: u64,
     bytes: u64,
     hash: Sha256,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, name: &[u8], facts: Facts) {
+    pub(crate) fn add(&mut self, name: &[u8], facts: Facts) {
         self.count += 1;
         self.bytes += facts.unpacked;
         // A name holds no zero byte.
@@ -24,7 +24,7 @@ impl Tally {
         self.hash.update(facts.crc.to_le_bytes());
     }
 
-    pub(super) fn files(self) -> Files {
+    pub(crate) fn files(self) -> Files {
         Files { count: self.count, bytes: self.bytes, sha256: format!("{:x}", self.hash.finalize()) }
     }
 }

@@ -20,7 +20,7 @@ use std::io::{self, Read};
 use uplift_core::event::Files;
 
 pub use error::ZipError;
-use files::Tally;
+pub(crate) use files::Tally;
 pub(crate) use walk::{Role, Walker};
 pub(crate) use write::{Content, Zip};
 

@@ -41,7 +41,7 @@ pub(crate) struct Local {
 
 /// What is to be known of an entry's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     pub(super) crc: u32,
     pub(super) packed: u64,
     pub(super) unpacked: u64,

@@ -125,8 +125,13 @@ impl<R: Read> Walker<R> {
         Body::new(&mut self.source, entry, (&mut self.left, self.limit), &mut self.last)
     }
 
+    /// Whether an entry of this name has come by; before the directory was read.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.names.contains(&self.hasher.hash_one(name))
+    }
+
     /// What is known of the last entry.
-    pub(super) const fn last(&self) -> Facts {
+    pub(crate) const fn last(&self) -> Facts {
         self.last
     }
 

@@ -29,7 +29,7 @@ impl<W: Write> Zip<W> {
         Self { sink: Placed { sink, at: 0 }, own: Vec::new(), moved: Vec::new() }
     }
 
-    /// Adds an entry whose deflated content `write` writes; it says what it has packed.
+    /// Adds an entry whose deflated content `write` writes; it says what it has packed. Returns what it is.
     ///
     /// # Errors
     /// What `write` or the sink say.
@@ -37,7 +37,7 @@ impl<W: Write> Zip<W> {
         &mut self,
         name: &str,
         write: impl FnOnce(&mut dyn Write) -> io::Result<Content>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Facts> {
         let offset = self.sink.at;
         self.sink.write_all(&record::local(name, DEFLATED, None))?;
         let began = self.sink.at;
@@ -45,7 +45,7 @@ impl<W: Write> Zip<W> {
         let facts = Facts { crc: content.crc.sum(), packed: self.sink.at - began, unpacked: content.bytes };
         self.sink.write_all(&record::descriptor(facts, true))?;
         self.own.push(Central::new(name, STREAMED, DEFLATED, facts, offset));
-        Ok(())
+        Ok(facts)
     }
 
     /// Adds a small entry.

@@ -11,6 +11,7 @@ use uplift_core::{
     failure::Rejection,
     pack::Probes,
     plan::{Dump, Input, Plan, Prove, Restore},
+    version::Version,
 };
 
 use crate::cluster::{Cluster, binaries};
@@ -100,11 +101,17 @@ pub(crate) fn dump_as(format: Format) -> Dump {
     Dump {
         format,
         backup: None,
+        filestore: false,
         manifest: None,
         source_major: None,
         neutralize: Vec::new(),
         reconcile: Vec::new(),
     }
+}
+
+/// Where upgrades lead that nothing is asked about.
+pub(crate) fn target() -> Version {
+    "3.0".parse().expect("a version")
 }
 
 /// Restores a dump without a pack that knows it; a dump that is otherwise sound is refused for that alone.
@@ -113,7 +120,7 @@ pub(crate) fn restore_unknown(cluster: &Cluster, dump: &[u8]) -> Run {
 }
 
 pub(crate) fn restore(cluster: &Cluster, dump: &[u8], packs: Vec<Probes>) -> Run {
-    let plan = Restore { input: input(dump), max_expanded_bytes: MAX_EXPANDED, packs };
+    let plan = Restore { input: input(dump), max_expanded_bytes: MAX_EXPANDED, target: target(), packs };
     engine(Some(cluster), &Plan::Restore(plan), dump)
 }
 

@@ -11,7 +11,7 @@ use uplift_core::{
 
 use crate::{
     cluster::{Cluster, succeeded},
-    engine::{MAX_EXPANDED, dump_as, engine, input, prove},
+    engine::{MAX_EXPANDED, dump_as, engine, input, prove, target},
 };
 
 /// `UPLIFT_TEST_DATA`, or where the data lies beside the repository.
@@ -45,7 +45,12 @@ fn the_odoo_dump_restores_dumps_and_proves() {
     let cluster = Cluster::start();
     let file = data("odoo17-demo.sql.gz");
     let dump = fs::read(&file).unwrap();
-    let plan = Restore { input: input(&dump), max_expanded_bytes: MAX_EXPANDED, packs: vec![probes()] };
+    let plan = Restore {
+        input: input(&dump),
+        max_expanded_bytes: MAX_EXPANDED,
+        target: target(),
+        packs: vec![probes()],
+    };
     let run = engine(Some(&cluster), &Plan::Restore(plan), &dump);
     assert_eq!(run.done().0.bytes, dump.len() as u64);
     let detected =

@@ -90,7 +90,8 @@ fn answers_have_bounds() {
         query: "SELECT FROM meta WHERE key = 'name' -- a comment".into(),
         meaning: "it has a name".into(),
         mend: None,
-        fatal: false,
+        fatal: None,
+        hop: None,
     });
     let reconcile = |query: &str| Reconcile {
         name: "all".into(),

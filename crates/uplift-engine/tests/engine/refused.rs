@@ -9,7 +9,7 @@ use uplift_core::{
 
 use crate::{
     cluster::Cluster,
-    engine::{MAX_EXPANDED, engine, input, restore_unknown},
+    engine::{MAX_EXPANDED, engine, input, restore_unknown, target},
 };
 
 /// A whole dump with this body.
@@ -91,7 +91,8 @@ fn damaged_files_are_refused() {
     ];
     for (bytes, part) in cases {
         let limit = if part.contains("5000") { 5000 } else { MAX_EXPANDED };
-        let plan = Restore { input: input(bytes), max_expanded_bytes: limit, packs: Vec::new() };
+        let plan =
+            Restore { input: input(bytes), max_expanded_bytes: limit, target: target(), packs: Vec::new() };
         let run = engine(Some(&cluster), &Plan::Restore(plan), bytes);
         assert!(run.rejection().message.contains(part), "{part}: {:?}", run.rejection());
     }
@@ -102,7 +103,7 @@ fn a_connection_that_breaks_is_not_the_customers_fault() {
     let cluster = Cluster::start();
     let bytes = dump("CREATE TABLE t (a int);");
     let input = Input { bytes: bytes.len() as u64 + 1, format: Format::Plain };
-    let plan = Restore { input, max_expanded_bytes: MAX_EXPANDED, packs: Vec::new() };
+    let plan = Restore { input, max_expanded_bytes: MAX_EXPANDED, target: target(), packs: Vec::new() };
     let run = engine(Some(&cluster), &Plan::Restore(plan), bytes.as_bytes());
     assert_eq!(run.code, 70);
     let Failure::Infrastructure { message, .. } = run.failure() else { panic!("{:?}", run.failure()) };

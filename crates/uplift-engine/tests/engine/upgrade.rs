@@ -19,7 +19,7 @@ const DUMP: &str = "--\n-- PostgreSQL database dump\n--\nCREATE TABLE public.par
 
 fn step(text: &str, action: Action) -> Step {
     let script = Script { file: "1-2/10-x.sql".into(), text: text.into() };
-    Step { id: "1-2/x".into(), script, action, timeout_seconds: 60 }
+    Step { id: "1-2/x".into(), script, action, checkpoint: false, timeout_seconds: 60 }
 }
 
 fn sql(text: &str) -> Step {
@@ -27,7 +27,7 @@ fn sql(text: &str) -> Step {
 }
 
 fn apply(cluster: &Cluster, steps: Vec<Step>) -> Run {
-    engine(Some(cluster), &Plan::Apply(Apply { steps }), b"")
+    engine(Some(cluster), &Plan::Apply(Apply { steps, checkpoint: None }), b"")
 }
 
 #[track_caller]

@@ -8,10 +8,12 @@ use uplift_core::{
     Epoch, Failure, Lease, PackDigest, RequestId, Version, WorkerId,
     event::{Stage, StepDone},
     lease::LEASE,
+    report::CheckpointCost,
+    request::Saved,
 };
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Request, Settlement, request};
+use super::{Ledger, LedgerError, Request, Settlement, json, request};
 
 /// A request that was just claimed, and the right to work on it.
 #[derive(Debug)]
@@ -172,23 +174,66 @@ impl Ledger {
         touched(lease, inserted.rows_affected())
     }
 
-    /// Records that a step begins.
+    /// Records that a step begins, and what copying the database before it has cost.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`], or the ledger's.
-    pub async fn step_started(&self, lease: &Lease, step: &str) -> Result<(), LedgerError> {
+    pub async fn step_started(
+        &self,
+        lease: &Lease,
+        step: &str,
+        checkpoint: Option<CheckpointCost>,
+    ) -> Result<(), LedgerError> {
         let inserted = sqlx::query(
-            "INSERT INTO steps (request_id, epoch, step)
-             SELECT id, epoch, $4 FROM requests
+            "INSERT INTO steps (request_id, epoch, step, checkpoint_bytes, checkpoint_millis)
+             SELECT id, epoch, $4, $5, $6 FROM requests
              WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' FOR SHARE",
         )
         .bind(lease.request().0)
         .bind(lease.epoch().0)
         .bind(lease.worker().0)
         .bind(step)
+        .bind(checkpoint.map(|cost| cost.bytes.cast_signed()))
+        .bind(checkpoint.map(|cost| cost.millis.cast_signed()))
         .execute(&self.pool)
         .await?;
         touched(lease, inserted.rows_affected())
+    }
+
+    /// Records the state that the attempt has saved before the step that failed.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or the ledger's.
+    pub async fn checkpoint_saved(&self, lease: &Lease, saved: &Saved) -> Result<(), LedgerError> {
+        let updated = sqlx::query(
+            "UPDATE attempts SET checkpoint = $4 FROM requests r
+             WHERE r.id = $1 AND r.epoch = $2 AND r.worker_id = $3 AND r.state = 'running'
+               AND request_id = r.id AND attempts.epoch = r.epoch",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(json::storable(saved)?)
+        .execute(&self.pool)
+        .await?;
+        touched(lease, updated.rows_affected())
+    }
+
+    /// The state that a request's newest attempt has saved, with that attempt; none once it was removed.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn checkpoint(&self, request: RequestId) -> Result<Option<(Epoch, Saved)>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT a.epoch, a.checkpoint FROM attempts a JOIN requests r ON r.id = a.request_id AND r.epoch = a.epoch
+             WHERE a.request_id = $1 AND a.checkpoint IS NOT NULL AND NOT a.checkpoint_swept",
+        )
+        .bind(request.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let saved: sqlx::types::Json<Saved> = row.try_get("checkpoint")?;
+        Ok(Some((Epoch(row.try_get("epoch")?), saved.0)))
     }
 
     /// Records that a step has ended well.

@@ -15,6 +15,17 @@ use super::{
     transition,
 };
 
+/// An attempt that did not deliver, and whose objects are still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadAttempt {
+    /// The request.
+    pub request: RequestId,
+    /// The attempt.
+    pub epoch: Epoch,
+    /// Whether it has saved the state before the step that failed, which stays.
+    pub saved: bool,
+}
+
 /// A request whose worker went silent, or took longer than an attempt may.
 #[derive(Clone, Debug)]
 pub struct Swept {
@@ -236,16 +247,22 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn dead_attempts(&self) -> Result<Vec<(RequestId, Epoch)>, LedgerError> {
+    pub async fn dead_attempts(&self) -> Result<Vec<DeadAttempt>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT request_id, epoch FROM attempts WHERE outcome <> 'delivered' AND NOT swept
+            "SELECT request_id, epoch, checkpoint IS NOT NULL AS saved FROM attempts WHERE outcome <> 'delivered' AND NOT swept
              ORDER BY ended_at LIMIT $1",
         )
         .bind(BATCH)
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
-            .map(|row| Ok((RequestId(row.try_get("request_id")?), Epoch(row.try_get("epoch")?))))
+            .map(|row| {
+                Ok(DeadAttempt {
+                    request: RequestId(row.try_get("request_id")?),
+                    epoch: Epoch(row.try_get("epoch")?),
+                    saved: row.try_get("saved")?,
+                })
+            })
             .collect()
     }
 
@@ -255,6 +272,37 @@ impl Ledger {
     /// The ledger's.
     pub async fn attempt_swept(&self, request: RequestId, epoch: Epoch) -> Result<(), LedgerError> {
         sqlx::query("UPDATE attempts SET swept = true WHERE request_id = $1 AND epoch = $2")
+            .bind(request.0)
+            .bind(epoch.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Attempts whose saved state nobody will look at any more: their request has come to its end.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn stale_checkpoints(&self) -> Result<Vec<(RequestId, Epoch)>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT a.request_id, a.epoch FROM attempts a JOIN requests r ON r.id = a.request_id
+             WHERE a.checkpoint IS NOT NULL AND NOT a.checkpoint_swept
+               AND r.state IN ('delivered', 'rejected', 'cancelled') LIMIT $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((RequestId(row.try_get("request_id")?), Epoch(row.try_get("epoch")?))))
+            .collect()
+    }
+
+    /// The state that an attempt had saved is gone.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn checkpoint_swept(&self, request: RequestId, epoch: Epoch) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE attempts SET checkpoint_swept = true WHERE request_id = $1 AND epoch = $2")
             .bind(request.0)
             .bind(epoch.0)
             .execute(&self.pool)

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use super::{
     Host,
     container::{self, Spec, Uid},
-    postgres,
+    files, postgres,
 };
 use crate::{
     Job, Output, Running, Sandbox, SandboxError,
@@ -48,9 +48,30 @@ impl Host {
 
     fn spec(&self, sandbox: &Sandbox, job: Job) -> Spec {
         let number = JOBS.fetch_add(1, Ordering::Relaxed);
+        let engine = || self.image("engine", sandbox.major);
+        let label = &sandbox.label;
+        let mut mounts = Vec::new();
+        if sandbox.postgres.is_some() {
+            mounts = match &job {
+                Job::Engine => vec![postgres::socket_for_jobs(label), files::scratch(label, true)],
+                Job::Stage => vec![files::stage(label, false), files::scratch(label, false)],
+                Job::Watch => vec![files::scratch(label, true)],
+                Job::Runner(_) => {
+                    vec![
+                        postgres::socket_for_jobs(label),
+                        files::stage(label, true),
+                        files::scratch(label, false),
+                    ]
+                }
+            };
+        }
         let (image, user, entrypoint, env, init) = match job {
-            Job::Engine => (self.image("engine", sandbox.major), Uid::ENGINE, Vec::new(), Vec::new(), false),
-            Job::Runner { image, command } => (image, Uid::RUNNER, command, runner_env(), true),
+            Job::Engine | Job::Stage => (engine(), Uid::ENGINE, Vec::new(), Vec::new(), false),
+            Job::Watch => (engine(), Uid::RUNNER, Vec::new(), Vec::new(), false),
+            Job::Runner(runner) => {
+                let image = self.runner_image(&runner.image);
+                (image, Uid::RUNNER, runner.command, runner_env(runner.env), true)
+            }
         };
         Spec {
             name: sandbox.label.name(&format!("job-{number}")),
@@ -59,7 +80,7 @@ impl Host {
             entrypoint,
             arguments: Vec::new(),
             env,
-            mounts: sandbox.postgres.iter().map(|_| postgres::socket_for_jobs(&sandbox.label)).collect(),
+            mounts,
             memory: sandbox.limits.job_memory(),
             cpus: sandbox.limits.cpus,
             pids: sandbox.limits.pids,
@@ -67,12 +88,26 @@ impl Host {
             init,
         }
     }
+
+    /// A pack's image: a name without a slash is one of ours.
+    fn runner_image(&self, name: &str) -> String {
+        if name.contains('/') { name.to_owned() } else { format!("{}/{name}", self.config.images) }
+    }
 }
 
-/// What a runner finds its database by. It has no home, and writes nowhere but in `/tmp`.
-fn runner_env() -> Vec<String> {
-    let socket = postgres::SOCKET_DIRECTORY;
-    vec![format!("PGHOST={socket}"), "PGUSER=tenant".into(), "PGDATABASE=work".into(), "HOME=/tmp".into()]
+/// What a runner finds its database and its files by.
+fn runner_env(more: Vec<(String, String)>) -> Vec<String> {
+    let (socket, stage, scratch) = (postgres::SOCKET_DIRECTORY, files::STAGE, files::SCRATCH);
+    let ours = [
+        format!("PGHOST={socket}"),
+        "PGUSER=tenant".into(),
+        "PGDATABASE=work".into(),
+        format!("HOME={scratch}"),
+        format!("UPLIFT_PACK={stage}/pack"),
+        format!("UPLIFT_SCRIPTS={stage}/scripts"),
+        format!("UPLIFT_FILESTORE={scratch}/filestore"),
+    ];
+    ours.into_iter().chain(more.into_iter().map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
 fn output(read: Result<LogOutput, bollard::errors::Error>) -> Result<Output, SandboxError> {

@@ -1,6 +1,7 @@
 //! Sandboxes in containers.
 
 mod container;
+mod files;
 mod host;
 mod job;
 mod postgres;

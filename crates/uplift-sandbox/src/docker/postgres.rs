@@ -11,7 +11,10 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::container::{self, Spec, Uid};
+use super::{
+    container::{self, Spec, Uid},
+    files,
+};
 use crate::{
     Death, Label, Limits, SandboxError,
     job::Ended,
@@ -33,7 +36,7 @@ pub(super) async fn start(
     image: String,
     limits: &Limits,
 ) -> Result<Postgres, SandboxError> {
-    for volume in volumes(fleet, label) {
+    for volume in volumes(fleet, label).into_iter().chain(files::volumes(fleet, label)) {
         docker.create_volume(volume).await.map_err(SandboxError::docker("create a volume"))?;
     }
     let spec = spec(label, image, limits);
@@ -66,7 +69,7 @@ pub(super) fn socket_for_jobs(label: &Label) -> Mount {
     Mount { read_only: Some(true), ..mount(label, "socket", SOCKET_DIRECTORY) }
 }
 
-fn mount(label: &Label, volume: &str, target: &str) -> Mount {
+pub(super) fn mount(label: &Label, volume: &str, target: &str) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
         source: Some(label.name(volume)),

@@ -5,7 +5,8 @@
 //!                             processes/ one file a process: its number and birth; the name says how to end it
 //!                             data/      the cluster
 //!                             socket     the directory of its socket, or a link to a shorter path
-//!                             scratch/   where jobs run
+//!                             scratch/   where jobs run, and where runners write
+//!                             stage/     what runners read
 //!                             removed    it is being removed: whatever ends now does so for that reason
 //! ```
 
@@ -78,6 +79,7 @@ impl Directory {
         passable(&fresh.join("processes"))?;
         fs::write(fresh.join("label"), serde_json::to_vec(label)?)?;
         private(&fresh.join("scratch"), account)?;
+        private(&fresh.join("stage"), account)?;
         match fs::rename(&fresh, &self.0) {
             // Somebody was faster.
             Err(_) if self.0.is_dir() => fs::remove_dir_all(&fresh),
@@ -102,6 +104,10 @@ impl Directory {
 
     pub(super) fn scratch(&self) -> PathBuf {
         self.0.join("scratch")
+    }
+
+    pub(super) fn stage(&self) -> PathBuf {
+        self.0.join("stage")
     }
 
     /// The directory of the socket, as short as a socket's path has to be.

@@ -22,7 +22,7 @@ use super::{
     directory::{Directory, Ending},
 };
 use crate::{
-    Job, Output, OutputStream, Running, Sandbox, SandboxError,
+    Job, Output, OutputStream, Runner, Running, Sandbox, SandboxError,
     job::{Body, Ended},
     local::{End, Process, spawn},
 };
@@ -73,10 +73,17 @@ impl Host {
         command.args(["-c", LEADER, "sh"]);
         surroundings(&mut command, &directory, programs.directory());
         match job {
-            Job::Engine => command.arg(&machine.engine),
-            Job::Runner { image, command: words } => {
+            Job::Engine | Job::Stage | Job::Watch => command.arg(&machine.engine),
+            Job::Runner(Runner { image, command: words, env }) => {
                 tracing::warn!(image, "a process has no image: the command runs with what this machine has");
-                command.args(words).env("PGUSER", "tenant").env("PGDATABASE", "work")
+                command
+                    .args(words)
+                    .env("PGUSER", "tenant")
+                    .env("PGDATABASE", "work")
+                    .env("UPLIFT_PACK", directory.stage().join("pack"))
+                    .env("UPLIFT_SCRIPTS", directory.stage().join("scripts"))
+                    .env("UPLIFT_FILESTORE", directory.scratch().join("filestore"))
+                    .envs(env)
             }
         };
         command.stdin(Stdio::piped()).current_dir(directory.scratch());
@@ -98,7 +105,9 @@ fn surroundings(command: &mut Command, directory: &Directory, programs: &Path) {
     command
         .env("PGHOST", directory.socket())
         .env("HOME", directory.scratch())
-        .env("TMPDIR", directory.scratch());
+        .env("TMPDIR", directory.scratch())
+        .env("UPLIFT_STAGE", directory.stage())
+        .env("UPLIFT_SCRATCH", directory.scratch());
 }
 
 fn pipes(child: &mut Child) -> Option<(Pin<Box<dyn AsyncWrite + Send>>, OutputStream)> {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use uplift_core::id::{Epoch, RequestId, WorkerId};
 use uplift_sandbox::{
-    DockerConfig, Exit, Host, Job, Kind, Label, Limits, Output, ProcessConfig, Sandbox, SandboxConfig,
+    DockerConfig, Exit, Host, Job, Kind, Label, Limits, Output, ProcessConfig, Runner, Sandbox, SandboxConfig,
 };
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -173,10 +173,11 @@ pub(crate) fn label() -> Label {
 
 /// A job that runs a shell script as customers' code; the engine's image, and this machine, have a shell and psql.
 pub(crate) fn script(script: &str) -> Job {
-    Job::Runner {
+    Job::Runner(Runner {
         image: format!("uplift/engine:{MAJOR}"),
         command: ["sh", "-c", script].map(String::from).to_vec(),
-    }
+        env: Vec::new(),
+    })
 }
 
 /// Runs a job without input to its end.

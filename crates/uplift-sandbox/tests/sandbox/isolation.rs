@@ -1,6 +1,6 @@
 //! What a job cannot do.
 
-use uplift_sandbox::{Exit, Job, Limits};
+use uplift_sandbox::{Exit, Job, Limits, Runner};
 
 use crate::harness::{Fleet, LIMITS, MIB, label, on_both_kinds, run, script};
 
@@ -106,7 +106,7 @@ async fn every_major_opens_and_is_what_it_says() {
         let ask = "pg_dump --version; psql -X -At -d postgres -c 'SHOW server_version' -c 'SHOW server_encoding'
                    psql -X -At -d postgres -c \"SELECT datcollate FROM pg_database WHERE datname = 'uplift'\"";
         let command = ["sh", "-c", ask].map(String::from).to_vec();
-        let ran = run(&sandbox, Job::Runner { image, command }).await;
+        let ran = run(&sandbox, Job::Runner(Runner { image, command, env: Vec::new() })).await;
         let lines: Vec<&str> = ran.stdout.lines().collect();
         assert!(lines[0].starts_with(&format!("pg_dump (PostgreSQL) {major}.")), "{ran:?}");
         assert!(lines[1].starts_with(&format!("{major}.")), "{ran:?}");

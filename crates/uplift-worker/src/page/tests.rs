@@ -103,7 +103,7 @@ fn what_comes_from_a_dump_is_only_ever_text() {
         name: hostile.into(),
         meaning: hostile.into(),
         mend: Some(hostile.into()),
-        fatal: false,
+        fatal: None,
         rows: 1,
     }];
     report.health.invalid_indexes = vec![hostile.into()];

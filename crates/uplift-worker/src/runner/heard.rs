@@ -1,0 +1,292 @@
+//! What a run has said so far, as far as it decides how the run ends and what is known of it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+use regex_lite::Regex;
+use uplift_core::{
+    event::{Level, Timing},
+    failure::ScriptFailure,
+    pack::{Run, Severity},
+};
+
+use super::line::{self, News};
+
+/// How many of the slowest parts are kept.
+const SLOWEST: usize = 20;
+
+/// How much of a traceback is kept, in bytes: its end says more than its beginning.
+const TRACEBACK: usize = 8_000;
+
+/// How many of the last lines are kept.
+const TAIL: usize = 20;
+
+/// How Python announces one.
+const ANNOUNCED: &str = "Traceback (most recent call last):";
+
+/// Listens to one run.
+pub(super) struct Heard<'a> {
+    run: &'a Run,
+    tolerated: Vec<Regex>,
+    /// The first line that may not be.
+    fatal: Option<String>,
+    /// The last line that says that something failed.
+    error: Option<String>,
+    /// The last lines, and the last of them that is not indented.
+    tail: VecDeque<String>,
+    last: Option<String>,
+    traceback: Traceback,
+    module: Option<(String, Instant)>,
+    timings: BTreeMap<String, u64>,
+    /// How many warnings and errors there were.
+    pub(super) notices: u64,
+}
+
+/// The last traceback.
+#[derive(Default)]
+struct Traceback {
+    text: String,
+    state: Where,
+    /// Its last line that is not indented: the exception.
+    exception: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Where {
+    #[default]
+    Outside,
+    Frames,
+    /// Behind the exception, whose text may go on.
+    Behind,
+}
+
+/// What a line comes to.
+pub(super) struct Told {
+    pub(super) level: Level,
+    /// Which module of how many.
+    pub(super) place: Option<(u64, u64)>,
+}
+
+impl<'a> Heard<'a> {
+    pub(super) fn new(run: &'a Run) -> Self {
+        Self {
+            run,
+            // They were compiled once when the pack was read.
+            tolerated: run.tolerate.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect(),
+            fatal: None,
+            error: None,
+            tail: VecDeque::new(),
+            last: None,
+            traceback: Traceback::default(),
+            module: None,
+            timings: BTreeMap::new(),
+            notices: 0,
+        }
+    }
+
+    /// Takes in a line.
+    pub(super) fn hear(&mut self, text: &str, now: Instant) -> Told {
+        let line = line::read(self.run.log, text);
+        self.traceback.hear(text, line.severity.is_some());
+        let mut place = None;
+        match line.news {
+            Some(News::Module { name, place: of }) => {
+                place = of;
+                self.enter(Some(name), now);
+            }
+            Some(News::Loaded { name, millis }) => {
+                self.module = None;
+                *self.timings.entry(name.to_owned()).or_default() += millis;
+            }
+            None => {}
+        }
+        self.tail.push_back(text.to_owned());
+        if self.tail.len() > TAIL {
+            self.tail.pop_front();
+        }
+        if text.starts_with(|first: char| !first.is_whitespace()) {
+            self.last = Some(text.to_owned());
+        }
+        let severity = line.severity.unwrap_or(Severity::Info);
+        if severity >= Severity::Warning {
+            self.notices += 1;
+        }
+        if severity >= Severity::Error {
+            self.error = Some(line.message.to_owned());
+        }
+        let tolerated = || self.tolerated.iter().any(|pattern| pattern.is_match(text));
+        if self.fatal.is_none() && self.run.fatal.contains(&severity) && !tolerated() {
+            self.fatal = Some(line.message.to_owned());
+        }
+        let level = match severity {
+            Severity::Info => Level::Info,
+            Severity::Warning => Level::Warning,
+            Severity::Error | Severity::Critical => Level::Error,
+        };
+        Told { level, place }
+    }
+
+    /// The next module, where there is one; the one before it is through.
+    fn enter(&mut self, module: Option<&str>, now: Instant) {
+        if self.module.as_ref().map(|(name, _)| name.as_str()) == module {
+            return;
+        }
+        if let Some((name, since)) = self.module.take() {
+            let millis = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX);
+            *self.timings.entry(name).or_default() += millis;
+        }
+        self.module = module.map(|name| (name.to_owned(), now));
+    }
+
+    /// The slowest parts, the slowest first.
+    pub(super) fn timings(&mut self, now: Instant) -> Vec<Timing> {
+        self.enter(None, now);
+        let timings = std::mem::take(&mut self.timings).into_iter();
+        let mut timings: Vec<_> = timings.map(|(part, millis)| Timing { part, millis }).collect();
+        timings.sort_by_key(|timing| std::cmp::Reverse(timing.millis));
+        timings.truncate(SLOWEST);
+        timings
+    }
+
+    /// Why the run has failed, if it has: by its exit code, or by what it said.
+    pub(super) fn failure(mut self, code: i64) -> Option<ScriptFailure> {
+        let Traceback { text, exception, .. } = self.traceback;
+        let message = match (code, self.fatal) {
+            (0, None) => return None,
+            (0, Some(fatal)) => format!("the run ended with 0, and yet it said: {fatal}"),
+            (_, fatal) => exception
+                .or(self.error)
+                .or(fatal)
+                .or(self.last)
+                .unwrap_or_else(|| format!("the run ended with exit code {code} and said nothing")),
+        };
+        // Where Python has not told where it was, the last lines have to do.
+        let said = if text.is_empty() { self.tail.make_contiguous().join("\n") } else { text };
+        let detail = format!("exit code {code}\n{said}");
+        let step = self.run.id.clone();
+        Some(ScriptFailure { step, message, detail: Some(detail), ..ScriptFailure::default() })
+    }
+}
+
+impl Traceback {
+    fn hear(&mut self, text: &str, has_head: bool) {
+        let announced = text.trim_end().ends_with(ANNOUNCED);
+        let state = match self.state {
+            _ if announced => {
+                self.text.clear();
+                self.exception = None;
+                Where::Frames
+            }
+            Where::Outside => return,
+            // The next line of the log ends it, once there was an exception.
+            Where::Behind if has_head => {
+                self.state = Where::Outside;
+                return;
+            }
+            Where::Frames if !has_head && !text.starts_with([' ', '\t']) && !text.is_empty() => {
+                self.exception = Some(text.to_owned());
+                Where::Behind
+            }
+            state => state,
+        };
+        self.state = state;
+        self.text.push_str(text);
+        self.text.push('\n');
+        if self.text.len() > TRACEBACK {
+            let from = self.text.ceil_char_boundary(self.text.len() - TRACEBACK);
+            self.text.drain(..from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uplift_core::pack::Dialect;
+
+    use super::*;
+
+    fn run(fatal: Vec<Severity>, tolerate: &[&str]) -> Run {
+        Run {
+            id: "17.0-18.0/update".into(),
+            image: "odoo:18.0".into(),
+            command: vec!["odoo".into()],
+            env: BTreeMap::new(),
+            log: Dialect::Odoo,
+            fatal,
+            tolerate: tolerate.iter().map(ToString::to_string).collect(),
+            filestore: false,
+            checkpoint: true,
+            timeout_seconds: 60,
+        }
+    }
+
+    fn heard<'a>(run: &'a Run, log: &str) -> Heard<'a> {
+        let mut heard = Heard::new(run);
+        let now = Instant::now();
+        for line in log.lines() {
+            heard.hear(line, now);
+        }
+        heard
+    }
+
+    #[test]
+    fn the_last_exception_is_the_message_and_its_traceback_the_detail() {
+        let run = run(Vec::new(), &[]);
+        let log = "\
+2026-11-25 10:00:00,000 7 CRITICAL work odoo.service.server: Failed to initialize database `work`.
+Traceback (most recent call last):
+  File \"a.py\", line 1, in first
+ValueError: first
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File \"b.py\", line 2, in second
+    cr.execute(query)
+psycopg2.errors.UndefinedColumn: column \"x\" does not exist
+LINE 1: SELECT x
+               ^
+2026-11-25 10:00:01,000 7 INFO work odoo.service.server: Stopping";
+        let failure = heard(&run, log).failure(255).unwrap();
+        assert_eq!(failure.message, "psycopg2.errors.UndefinedColumn: column \"x\" does not exist");
+        let detail = failure.detail.unwrap();
+        assert!(detail.starts_with("exit code 255\nTraceback"), "{detail}");
+        assert!(detail.contains("LINE 1: SELECT x") && !detail.contains("ValueError"), "{detail}");
+    }
+
+    #[test]
+    fn what_is_fatal_fails_a_run_that_ended_with_0_and_what_is_tolerated_does_not() {
+        let log = "2026-11-25 10:00:00,000 7 ERROR work odoo.addons.x: could not fetch the logo";
+        let strict = run(vec![Severity::Error], &[]);
+        let message = heard(&strict, log).failure(0).unwrap().message;
+        assert_eq!(message, "the run ended with 0, and yet it said: could not fetch the logo");
+        let lenient = run(vec![Severity::Error], &["fetch the logo$"]);
+        assert_eq!(heard(&lenient, log).failure(0), None);
+        let deaf = run(Vec::new(), &[]);
+        assert_eq!(heard(&deaf, log).failure(0), None);
+    }
+
+    #[test]
+    fn a_run_that_says_nothing_has_failed_by_its_code() {
+        let run = run(Vec::new(), &[]);
+        let failure = heard(&run, "").failure(3).unwrap();
+        assert_eq!(failure.message, "the run ended with exit code 3 and said nothing");
+    }
+
+    #[test]
+    fn modules_are_timed_by_what_they_say_or_by_when_the_next_one_begins() {
+        let said = run(Vec::new(), &[]);
+        let mut heard =
+            heard(&said, "2026-11-25 10:00:00,0 7 INFO work o: Module sale loaded in 1.50s, 1 queries");
+        let now = Instant::now();
+        let told = heard.hear("2026-11-25 10:00:00,0 7 INFO work o: Loading module stock (2/4)", now);
+        assert_eq!(told.place, Some((2, 4)));
+        let timings = heard.timings(now + Duration::from_secs(2));
+        let timings: Vec<_> = timings.iter().map(|timing| (timing.part.as_str(), timing.millis)).collect();
+        assert_eq!(timings, [("stock", 2000), ("sale", 1500)]);
+    }
+}

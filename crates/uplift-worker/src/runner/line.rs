@@ -1,0 +1,159 @@
+//! A line of a program's log, as its dialect says.
+
+use uplift_core::pack::{Dialect, Severity};
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    /// How bad it is; none where the line has no head of its own.
+    pub(super) severity: Option<Severity>,
+    /// What is behind the head.
+    pub(super) message: &'a str,
+    /// What it tells of the run's way.
+    pub(super) news: Option<News<'a>>,
+}
+
+/// What a line tells of the run's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News<'a> {
+    /// A module's turn has come; where it says so, which of how many.
+    Module { name: &'a str, place: Option<(u64, u64)> },
+    /// A module has taken this long, in milliseconds.
+    Loaded { name: &'a str, millis: u64 },
+}
+
+/// Reads a line.
+pub(super) fn read(dialect: Dialect, text: &str) -> Line<'_> {
+    let read = match dialect {
+        Dialect::Plain => None,
+        Dialect::Odoo => odoo(text),
+        Dialect::Tryton => tryton(text),
+    };
+    read.unwrap_or(Line { severity: None, message: text, news: None })
+}
+
+/// `2026-11-25 10:00:00,000 7 INFO work odoo.modules.loading: Module sale loaded in 0.52s, 130 queries (+130 other)`, as
+/// `odoo/netsvc.py` writes it.
+fn odoo(text: &str) -> Option<Line<'_>> {
+    let mut words = text.splitn(6, ' ');
+    let (date, time) = (words.next()?, words.next()?);
+    if !is_date(date) || !time.contains(',') || words.next()?.parse::<u32>().is_err() {
+        return None;
+    }
+    let severity = severity(words.next()?)?;
+    let _database = words.next()?;
+    let (_logger, message) = words.next()?.split_once(": ")?;
+    let news = odoo_news(message);
+    Some(Line { severity: Some(severity), message, news })
+}
+
+fn odoo_news(message: &str) -> Option<News<'_>> {
+    if let Some(rest) = message.strip_prefix("Loading module ") {
+        let (name, place) = rest.split_once(" (")?;
+        return Some(News::Module { name, place: of(place.trim_end_matches(')')) });
+    }
+    let (name, rest) = message.strip_prefix("Module ")?.split_once(" loaded in ")?;
+    let seconds: f64 = rest.split(['s', ' ', ',']).next()?.parse().ok()?;
+    Some(News::Loaded { name, millis: millis(seconds)? })
+}
+
+/// `7 140… [Wed Nov 25 10:00:00 2026] INFO trytond.modules 45% (9/20):party:loading party.xml`, as trytond's command line
+/// writes it; before 6.8 without the percentage.
+fn tryton(text: &str) -> Option<Line<'_>> {
+    let (_head, rest) = text.split_once("] ")?;
+    let mut words = rest.splitn(3, ' ');
+    let severity = severity(words.next()?)?;
+    let logger = words.next()?;
+    let message = words.next().unwrap_or("");
+    let news = if logger == "trytond.modules" { tryton_news(message) } else { None };
+    Some(Line { severity: Some(severity), message, news })
+}
+
+fn tryton_news(message: &str) -> Option<News<'_>> {
+    let (place, rest) = match message.split_once("% (") {
+        Some((_, rest)) => {
+            let (place, rest) = rest.split_once("):")?;
+            (of(place), rest)
+        }
+        None => (None, message),
+    };
+    let name = rest.split(':').next()?;
+    let is_module = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    is_module.then_some(News::Module { name, place })
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+fn severity(word: &str) -> Option<Severity> {
+    Some(match word {
+        "DEBUG" | "INFO" => Severity::Info,
+        "WARNING" => Severity::Warning,
+        "ERROR" => Severity::Error,
+        "CRITICAL" => Severity::Critical,
+        _ => return None,
+    })
+}
+
+/// `9/20`.
+fn of(place: &str) -> Option<(u64, u64)> {
+    let (done, total) = place.split_once('/')?;
+    let (done, total) = (done.parse().ok()?, total.parse().ok()?);
+    (done <= total && total > 0).then_some((done, total))
+}
+
+/// Seconds of a log as milliseconds; a number that is none, or that no run takes, is no time.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and a year of milliseconds"
+)]
+fn millis(seconds: f64) -> Option<u64> {
+    (0.0..31_536_000.0).contains(&seconds).then(|| (seconds * 1000.0).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odoos_lines_are_read() {
+        let line = read(
+            Dialect::Odoo,
+            "2026-11-25 10:00:00,123 7 INFO work odoo.modules.loading: Module sale loaded in 0.52s, 130 queries (+130 other)",
+        );
+        assert_eq!(line.severity, Some(Severity::Info));
+        assert_eq!(line.news, Some(News::Loaded { name: "sale", millis: 520 }));
+        let line = read(
+            Dialect::Odoo,
+            "2026-11-25 10:00:00,123 7 INFO work odoo.modules.loading: Loading module sale (12/110)",
+        );
+        assert_eq!(line.news, Some(News::Module { name: "sale", place: Some((12, 110)) }));
+        let line = read(Dialect::Odoo, "2026-11-25 10:00:00,123 7 ERROR ? odoo.sql_db: bad query: SELECT 1");
+        assert_eq!((line.severity, line.message), (Some(Severity::Error), "bad query: SELECT 1"));
+        assert_eq!(read(Dialect::Odoo, "  File \"x.py\", line 1").severity, None);
+    }
+
+    #[test]
+    fn trytons_lines_are_read() {
+        let line = read(
+            Dialect::Tryton,
+            "7 139872 [Wed Nov 25 10:00:00 2026] INFO trytond.modules 45% (9/20):party:loading party.xml",
+        );
+        assert_eq!(line.severity, Some(Severity::Info));
+        assert_eq!(line.news, Some(News::Module { name: "party", place: Some((9, 20)) }));
+        let line =
+            read(Dialect::Tryton, "7 139872 [Wed Nov 25 10:00:00 2026] INFO trytond.modules party:register");
+        assert_eq!(line.news, Some(News::Module { name: "party", place: None }));
+        let line = read(Dialect::Tryton, "7 1 [Wed Nov 25 10:00:00 2026] ERROR trytond.backend boom");
+        assert_eq!((line.severity, line.news), (Some(Severity::Error), None));
+    }
+
+    #[test]
+    fn a_plain_line_says_what_it_says() {
+        let text = "2026-11-25 10:00:00,123 7 ERROR work odoo.x: y";
+        assert_eq!(read(Dialect::Plain, text), Line { severity: None, message: text, news: None });
+    }
+}

@@ -1,0 +1,113 @@
+//! The upgrade: every hop's steps, one after another. Contiguous steps of the engine are one run of it; what runs the
+//! product's own code is a run of its own, before which its files are put in place.
+
+use uplift_core::{
+    Format,
+    event::{Event, Sniffed, Stage},
+    key,
+    pack::{MAX_ARCHIVE_BYTES, Step},
+    plan::{self, Plan, Staged},
+};
+use uplift_sandbox::{Job, Sandbox};
+
+use crate::{
+    engine::Input,
+    outcome::{Ended, of_objects},
+    spans::Steps,
+    stages::{Attempt, Way},
+};
+
+/// What a customer's scripts may take once they are unpacked, in bytes.
+const MAX_SCRIPTS: u64 = 1 << 30;
+
+/// Progress is told in so many parts of a step, since a run of one may take most of the time.
+const PARTS: u64 = 1000;
+
+impl Attempt<'_> {
+    /// Runs all steps of the way.
+    pub(crate) async fn upgrade(
+        &mut self,
+        sandbox: &Sandbox,
+        way: &Way,
+        sniffed: &Sniffed,
+    ) -> Result<(), Ended> {
+        self.enter(Stage::Upgrade).await?;
+        self.facts.total_steps = way.steps().count() as u64;
+        if way.steps().any(|step| matches!(step, Step::Run(_))) {
+            self.stage_files(sandbox, way, sniffed).await?;
+        }
+        let mut batch = Vec::new();
+        for step in way.steps() {
+            match step {
+                Step::Engine(step) => batch.push(step.clone()),
+                Step::Run(run) => {
+                    let checkpoint = run.checkpoint.then(|| run.id.clone());
+                    self.apply(sandbox, std::mem::take(&mut batch), checkpoint).await?;
+                    self.run_runner(sandbox, run).await?;
+                }
+            }
+        }
+        self.apply(sandbox, batch, None).await
+    }
+
+    /// Runs the engine's own steps, and copies the database for the run behind them.
+    async fn apply(
+        &mut self,
+        sandbox: &Sandbox,
+        steps: Vec<plan::Step>,
+        checkpoint: Option<String>,
+    ) -> Result<(), Ended> {
+        if steps.is_empty() && checkpoint.is_none() {
+            return Ok(());
+        }
+        let plan = Plan::Apply(plan::Apply { steps, checkpoint });
+        self.run(sandbox, "upgrade", &plan, Input::Empty, None).await.map(drop)
+    }
+
+    /// Puts a pack's files, the customer's scripts and the zip's filestore where runs find them.
+    async fn stage_files(&mut self, sandbox: &Sandbox, way: &Way, sniffed: &Sniffed) -> Result<(), Ended> {
+        let place = "stage";
+        let pack = self.context.objects.get(&key::pack(&way.digest), MAX_ARCHIVE_BYTES as u64).await;
+        let pack = pack.map_err(|error| of_objects(&error, place))?;
+        let bytes = pack.len() as u64;
+        self.stage(sandbox, Staged::Pack, bytes, bytes, Input::Bytes(pack)).await?;
+        if sniffed.format == Format::Zip && way.wants_filestore() {
+            let mut source = self.source();
+            let (bytes, limit) = (self.source_bytes(), self.context.config.max_expanded_bytes);
+            self.stage(sandbox, Staged::Filestore, bytes, limit, Input::Source(&mut source)).await?;
+            self.log.info("the files of the zip are at hand for the upgrade").await;
+        }
+        Ok(())
+    }
+
+    async fn stage(
+        &mut self,
+        sandbox: &Sandbox,
+        what: Staged,
+        bytes: u64,
+        max_expanded_bytes: u64,
+        input: Input<'_>,
+    ) -> Result<(), Ended> {
+        let plan = Plan::Stage(plan::Stage { what, bytes, max_expanded_bytes });
+        self.run_as(Job::Stage, sandbox, "stage", &plan, input, None).await.map(drop)
+    }
+
+    /// What is said of a step by this side, as if the engine had said it.
+    pub(crate) async fn happen(&mut self, event: Event, steps: &mut Steps) -> Result<(), Ended> {
+        steps.hear(&event);
+        self.facts.learn(&event);
+        self.tell(event).await
+    }
+
+    /// How far the upgrade is, as the steps that are done tell.
+    pub(crate) fn progress_of_steps(&self) {
+        self.progress_within(0, 1);
+    }
+
+    /// How far the upgrade is, where the step that runs tells how far that is.
+    pub(crate) fn progress_within(&self, done: u64, total: u64) {
+        let steps = self.facts.steps.len() as u64;
+        let within = PARTS * done / total.max(1);
+        self.hold.progress(PARTS * steps + within.min(PARTS - 1), PARTS * self.facts.total_steps);
+    }
+}

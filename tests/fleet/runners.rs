@@ -1,0 +1,193 @@
+//! Steps that run a program in an image: what it finds, how its end is told, what it cannot do, and the state that is kept
+//! for whoever looks into a failure.
+
+use std::{path::PathBuf, process::Command};
+
+use serde_json::{Value, json};
+use uplift_core::{Purpose, RequestId, key, request::Saved};
+use uplift_platform::objects::Expect;
+use uplift_tests::{
+    compare, eventually,
+    fleet::{Fleet, Options},
+    postgres::Database,
+    repository,
+    request::{HandedIn, LIMIT, report},
+};
+
+use crate::dumps;
+
+#[tokio::test]
+async fn a_program_finds_what_it_was_promised_and_the_report_tells_its_time() {
+    let fleet = fleet().await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    sample.remove().await;
+
+    let request = fleet.submit(Purpose::Test, &dump, "2.0", "shop");
+    fleet.delivered(request).await;
+    let report = report(&fleet.download(request));
+    let steps = report["steps"].as_array().unwrap();
+    let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    let expected = ["prepare", "program", "seen", "pause", "concurrently", "finish", "arrived"];
+    assert_eq!(names, expected.map(|name| format!("1.0-2.0/{name}")));
+    let program = &steps[1];
+    let timings = json!([{"part": "base", "millis": 1250}, {"part": "sale", "millis": 500}]);
+    assert_eq!((&program["timings"], &program["notices"]), (&timings, &json!(1)));
+    // Before what commits by itself, unless the pack turns it off.
+    let copied: Vec<bool> =
+        steps.iter().map(|step| step["checkpoint"]["bytes"].as_u64() > Some(1 << 20)).collect();
+    assert_eq!(copied, [false, true, false, false, true, true, false]);
+
+    let log = fleet.log(request).await;
+    assert!(log.contains("Module sale loaded in 0.50s, 9 queries"), "{log}");
+    assert!(
+        log.lines().any(|line| line.contains("error") && line.contains("could not fetch the logo")),
+        "{log}"
+    );
+    let recorded = "SELECT count(*) FROM steps WHERE checkpoint_bytes > 0 AND checkpoint_millis >= 0";
+    assert_eq!(fleet.database.value(recorded).await, "3");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_program_may_not_do_is_stopped_and_named() {
+    let fleet = fleet().await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    sample.remove().await;
+    let hand_in = async |target: &str| {
+        let handed_in = fleet.hand_in(Purpose::Test, &dump, target, &format!("shop-{target}")).await;
+        assert_eq!(handed_in.code, Some(11), "{handed_in:?}");
+        handed_in
+    };
+    let (idle, lies, climbs, calls, strays) =
+        tokio::join!(hand_in("4.1"), hand_in("4.3"), hand_in("4.4"), hand_in("4.5"), hand_in("4.6"));
+    said(&idle, "1.0-4.1/arrived", "the database is at version 1.0 and not at 4.1");
+    said(&lies, "1.0-4.3/lies", "the run ended with 0, and yet it said: Some modules are not loaded");
+    said(&climbs, "1.0-4.4/climbs", "Peer authentication failed for user \"bootstrap\"");
+    said(&calls, "1.0-4.5/calls", "Network is unreachable");
+    said(&strays, "1.0-4.6/strays", "Read-only file system");
+    assert_eq!(fleet.log(strays.id()).await.matches("Read-only file system").count(), 3 + 1);
+
+    let (fills, stays, eats) = tokio::join!(hand_in("4.7"), hand_in("4.8"), hand_in("4.9"));
+    assert_eq!(*fills.failure(), json!({"code": "out_of_disk", "place": "1.0-4.7/fills"}));
+    assert_eq!(*stays.failure(), json!({"code": "deadline_passed", "place": "1.0-4.8/stays", "seconds": 3}));
+    assert_eq!(*eats.failure(), json!({"code": "out_of_memory", "place": "1.0-4.9/eats"}));
+    // A run that was broken off leaves a state that can be looked into, too.
+    for broken_off in [&fills, &stays, &eats] {
+        assert!(fleet.ledger.checkpoint(broken_off.id()).await.unwrap().is_some(), "{broken_off:?}");
+    }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_missing_or_vanishes_is_ours_to_mend() {
+    let fleet = fleet().await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    sample.remove().await;
+    for (target, words) in
+        [("4.10", "image uplift/no-such-runner:1 is not on this Docker host"), ("4.11", "vanished")]
+    {
+        let request = fleet.submit(Purpose::Test, &dump, target, &format!("shop-{target}"));
+        if target == "4.11" {
+            let label = format!("label=uplift.request={request}");
+            let running = eventually("the program runs", LIMIT, async || {
+                let found = docker(&[
+                    "ps",
+                    "--quiet",
+                    "--no-trunc",
+                    "--filter",
+                    &label,
+                    "--filter",
+                    "ancestor=uplift/engine:17",
+                ]);
+                let commands = found
+                    .lines()
+                    .map(|id| (id.to_owned(), docker(&["inspect", "--format", "{{.Path}}", id])));
+                commands.into_iter().find(|(_, path)| path.trim() == "sleep").map(|(id, _)| id)
+            })
+            .await;
+            docker(&["rm", "--force", &running]);
+        }
+        let failure = eventually("the attempt has failed", LIMIT, async || {
+            let sql = format!(
+                "SELECT coalesce(max(failure::text), '') FROM attempts WHERE request_id = '{request}'"
+            );
+            Some(fleet.database.value(&sql).await).filter(|failure| !failure.is_empty())
+        })
+        .await;
+        let failure: Value = serde_json::from_str(&failure).unwrap();
+        assert_eq!(failure["code"], "infrastructure");
+        assert!(failure["message"].as_str().unwrap().contains(words), "{failure}");
+        fleet.must(&["cancel", &request.to_string()]);
+    }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
+    let fleet = fleet().await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    let failed = fleet.hand_in(Purpose::Test, &dump, "4.2", "shop").await;
+    assert_eq!(failed.code, Some(11), "{failed:?}");
+    let failure = failed.failure();
+    let message = "psycopg2.errors.NotNullViolation: column \"code\" contains null values";
+    assert_eq!((&failure["step"], &failure["message"]), (&json!("1.0-4.2/breaks"), &json!(message)));
+    let detail = failure["detail"].as_str().unwrap();
+    assert!(detail.starts_with("exit code 1\nTraceback (most recent call last):"), "{detail}");
+
+    let (saved, file) = checkpoint(&fleet, failed.id()).await;
+    assert_eq!((saved.step.as_str(), saved.postgres_major), ("1.0-4.2/breaks", 15));
+    let kept = Database::create("kept").await;
+    kept.restore(&file);
+    // The same by hand: the dump, and the one step before.
+    sample.psql_file(&repository("tests/packs/runners/prepare.sql"), &[]);
+    compare::assert_same(&sample, &kept).await;
+    sample.remove().await;
+    kept.remove().await;
+
+    // It is of use until somebody has ended the request.
+    fleet.must(&["cancel", &failed.id().to_string()]);
+    eventually("the state is removed", LIMIT, async || {
+        let left = fleet.objects.list("requests/").await.unwrap();
+        (!left.iter().any(|object| object.key.contains("/checkpoints/"))).then_some(())
+    })
+    .await;
+    fleet.stop().await;
+}
+
+async fn fleet() -> Fleet {
+    let worker = "slots = 2".to_owned();
+    let environment = vec![("UPLIFT__WORKER__DISK_BYTES".to_owned(), "629145600".to_owned())];
+    let fleet = Fleet::with(Options { worker, environment, ..Options::default() }).await;
+    fleet.push_pack(&repository("tests/packs/runners"));
+    fleet.ledger.set_max_running("acme", 100).await.unwrap();
+    fleet
+}
+
+/// The step that failed, and the words that say why.
+#[track_caller]
+fn said(handed_in: &HandedIn, step: &str, words: &str) {
+    let failure = handed_in.failure();
+    assert_eq!((&failure["code"], &failure["step"]), (&json!("script_failed"), &json!(step)), "{failure}");
+    assert!(failure["message"].as_str().unwrap().contains(words), "{failure}");
+}
+
+/// The state that a request's newest attempt has saved, beside the fleet.
+pub(crate) async fn checkpoint(fleet: &Fleet, request: RequestId) -> (Saved, PathBuf) {
+    let (epoch, saved) = fleet.ledger.checkpoint(request).await.unwrap().expect("a saved state");
+    let expect = Expect { bytes: saved.bytes, etag: None, sha256: Some(saved.sha256.clone()) };
+    let mut reader = fleet.objects.open(&key::checkpoint(request, epoch), expect);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reader.next().await.unwrap() {
+        bytes.extend_from_slice(&chunk);
+    }
+    (saved, dumps::file(fleet, &format!("{request}.dump"), &bytes))
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,1 @@
+CREATE TABLE seen_by_nobody (i integer);

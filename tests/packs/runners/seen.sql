@@ -1,0 +1,1 @@
+SELECT 'nothing was seen' WHERE NOT EXISTS (SELECT FROM seen WHERE what = 'hello')
