@@ -49,6 +49,7 @@ fn suite(layout: &Layout, started: &mut Started, nextest_args: &[String]) -> Res
     let env = services::ensure(layout, started)?;
     images::build(&MAJORS)?;
     images::build_runners()?;
+    images::build_stand_ins()?;
     step("nextest", || tools::nextest(layout).map(|(_, text)| text))?;
     build(layout)?;
     let mut failed = checks::run(layout)?;

@@ -32,15 +32,24 @@ impl Image {
         arguments: &[(&'static str, &str)],
         context: PathBuf,
     ) -> Result<Self> {
-        let base = base.tag();
+        Self::on(tag, ("BASE", base.tag()), arguments, context)
+    }
+
+    /// The same on another image, which goes by the name of a build argument.
+    pub(super) fn on(
+        tag: String,
+        base: (&'static str, String),
+        arguments: &[(&'static str, &str)],
+        context: PathBuf,
+    ) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
-        (image_id(&base)?, arguments).hash(&mut hasher);
+        (image_id(&base.1)?, arguments).hash(&mut hasher);
         for path in files(&context)? {
             let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
             (path.file_name(), bytes).hash(&mut hasher);
         }
         let mut arguments: Vec<_> = arguments.iter().map(|&(name, value)| (name, value.to_owned())).collect();
-        arguments.push(("BASE", base));
+        arguments.push(base);
         Ok(Self { tag, arguments, context, content: format!("{:016x}", hasher.finish()) })
     }
 

@@ -19,6 +19,9 @@ use docker::Image;
 /// theirs with.
 const TRYTON: [&str; 3] = ["6.0", "7.0", "8.0"];
 
+/// The series of Odoo that tests have a stand-in of, where the server's own image comes from a registry.
+const ODOO: &str = "18.0";
+
 /// The Postgres major of the Debian that runners stand on, which has the Python that those series want.
 const RUNNERS: u16 = 15;
 
@@ -54,6 +57,23 @@ pub(crate) fn build_runners() -> Result<()> {
     docker::prune()
 }
 
+/// Builds the runners that only tests use: a real one, on a server that is not.
+pub(crate) fn build_stand_ins() -> Result<()> {
+    let layout = Layout::from_env()?;
+    let base = Base::of(RUNNERS)?;
+    let (server, runner) = (format!("uplift-test/odoo-server:{ODOO}"), format!("uplift-test/odoo:{ODOO}"));
+    step(&server, || {
+        let folder = layout.repo.join("tests/images/odoo");
+        Image::new(server.clone(), &base, &[("SERIES", ODOO)], folder)?.ensure(&layout)
+    })?;
+    step(&runner, || {
+        let on = ("ODOO_IMAGE", server.clone());
+        with_authorities(&layout, "odoo", |folder| Image::on(runner.clone(), on, &[("SERIES", ODOO)], folder))?
+            .ensure(&layout)
+    })?;
+    docker::prune()
+}
+
 /// Builds the engine so that one file runs on every base, and returns where it is.
 fn build_engine(layout: &Layout) -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -82,14 +102,23 @@ fn engine_of(layout: &Layout, base: &Base, major: u16, engine: &Path) -> Result<
     Image::new(format!("uplift/engine:{major}"), base, &[("PG_MAJOR", &major.to_string())], context)
 }
 
-/// The certificates lie beside the folder's own files for the build, and make no image another one.
 fn tryton(layout: &Layout, base: &Base, series: &str) -> Result<Image> {
-    let folder = layout.repo.join("docker/runners/tryton");
-    let context = layout.state.join("image-tryton");
+    let tag = format!("uplift/tryton:{series}");
+    with_authorities(layout, "tryton", |folder| Image::new(tag, base, &[("SERIES", series)], folder))
+}
+
+/// A runner's image. The certificates lie beside the folder's own files for the build, and make no image another one.
+fn with_authorities(
+    layout: &Layout,
+    runner: &str,
+    image: impl FnOnce(PathBuf) -> Result<Image>,
+) -> Result<Image> {
+    let folder = layout.repo.join("docker/runners").join(runner);
+    let context = layout.state.join(format!("image-{runner}"));
     let files = docker::files(&folder)?;
     let named = files.iter().filter_map(|path| Some((path.as_path(), path.file_name()?.to_str()?)));
     gather(&context, &named.collect::<Vec<_>>())?;
-    let image = Image::new(format!("uplift/tryton:{series}"), base, &[("SERIES", series)], folder)?;
+    let image = image(folder)?;
     gather(&context, &[(Path::new(AUTHORITIES), "authorities.crt")])?;
     Ok(image.built_in(context))
 }
