@@ -68,8 +68,10 @@ pub(crate) fn build_stand_ins() -> Result<()> {
     })?;
     step(&runner, || {
         let on = ("ODOO_IMAGE", server.clone());
-        with_authorities(&layout, "odoo", |folder| Image::on(runner.clone(), on, &[("SERIES", ODOO)], folder))?
-            .ensure(&layout)
+        with_authorities(&layout, "odoo", |folder| {
+            Image::on(runner.clone(), on, &[("SERIES", ODOO)], folder)
+        })?
+        .ensure(&layout)
     })?;
     docker::prune()
 }
