@@ -249,6 +249,7 @@ async fn queue(ledger: &Ledger, customer: &Bearer, database: &str) {
         idempotency_key: Some(request.to_string()),
         traceparent: None,
         upload_id: "upload".into(),
+        scripts: None,
     };
     ledger.submit(customer, &wish).await.unwrap();
     let source = Source { bytes: 4096, etag: "etag".into(), sha256: None };

@@ -17,6 +17,9 @@ use crate::{
     restore::{create_database, timed},
 };
 
+/// What is neither the product's own code, nor the pack's, nor restore or dump.
+pub(crate) const PLATFORM: &str = "the platform's own share: all but restore, steps, dump";
+
 pub(crate) async fn run(runs: usize, inputs: &[Input]) {
     let scratch = tempfile::tempdir().unwrap();
     let cluster = Cluster::sandbox();
@@ -64,7 +67,7 @@ pub(crate) async fn run(runs: usize, inputs: &[Input]) {
 }
 
 /// Hands a dump in and waits for its end; gives the request and how long it took, in seconds.
-async fn job(fleet: &Fleet, dump: &Dump) -> (RequestId, f64) {
+pub(crate) async fn job(fleet: &Fleet, dump: &Dump) -> (RequestId, f64) {
     let began = Instant::now();
     let request = fleet.submit(Purpose::Test, &dump.file, dump.to, dump.name);
     fleet.delivered(request).await;
@@ -72,7 +75,7 @@ async fn job(fleet: &Fleet, dump: &Dump) -> (RequestId, f64) {
 }
 
 /// Where the time went, in seconds.
-async fn parts_of(fleet: &Fleet, request: RequestId, whole: f64) -> Vec<(String, f64)> {
+pub(crate) async fn parts_of(fleet: &Fleet, request: RequestId, whole: f64) -> Vec<(String, f64)> {
     let mut connection = fleet.database.connect().await;
     let sql = "
         SELECT 'from the upload to the claim' AS part, extract(epoch FROM started_at - uploaded_at)::float8 AS seconds
@@ -80,14 +83,21 @@ async fn parts_of(fleet: &Fleet, request: RequestId, whole: f64) -> Vec<(String,
         UNION ALL
         SELECT 'stage ' || stage, extract(epoch FROM ended_at - started_at)::float8 FROM stages WHERE request_id = $1
         UNION ALL
-        SELECT 'the steps of stage upgrade', coalesce(sum(millis), 0)::float8 / 1000 FROM steps WHERE request_id = $1";
+        SELECT 'the steps of stage upgrade', coalesce(sum(millis), 0)::float8 / 1000 FROM steps
+        WHERE request_id = $1 AND step NOT LIKE '%/arrived'
+        UNION ALL
+        SELECT 'of the platform: copies before steps', coalesce(sum(checkpoint_millis), 0)::float8 / 1000 FROM steps
+        WHERE request_id = $1
+        UNION ALL
+        SELECT 'of the platform: ' || step, millis::float8 / 1000 FROM steps
+        WHERE request_id = $1 AND step LIKE '%/arrived'";
     let rows = sqlx::query(sql).bind(request.0).fetch_all(&mut connection).await.unwrap();
     let mut parts: Vec<(String, f64)> =
         rows.iter().map(|row| (row.get("part"), row.get("seconds"))).collect();
     let work = ["stage restore", "the steps of stage upgrade", "stage dump"];
     let worked: f64 =
         parts.iter().filter(|(part, _)| work.contains(&part.as_str())).map(|(_, took)| took).sum();
-    parts.push(("the platform's own share: all but restore, steps, dump".into(), whole - worked));
+    parts.push((PLATFORM.into(), whole - worked));
     parts
 }
 

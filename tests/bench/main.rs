@@ -15,9 +15,11 @@ mod restore;
 
 mod job;
 
+mod chain;
+
 mod claim;
 
-const USAGE: &str = "usage: bench restore|dump|job|claim|all RUNS [INPUT …]";
+const USAGE: &str = "usage: bench restore|dump|job|chain|claim|all RUNS [INPUT …]";
 
 #[tokio::main]
 async fn main() {
@@ -29,6 +31,7 @@ async fn main() {
         "restore" => restore::restore(runs, &inputs).await,
         "dump" => restore::dump(runs, &inputs).await,
         "job" => job::run(runs, &inputs).await,
+        "chain" => chain::run(runs).await,
         "claim" => claim::run(runs),
         claim::INSIDE => claim::inside(runs).await,
         "all" => {
@@ -36,6 +39,7 @@ async fn main() {
             restore::restore(runs, &inputs).await;
             restore::dump(runs, &inputs).await;
             job::run(runs, &inputs).await;
+            chain::run(runs).await;
         }
         _ => panic!("{USAGE}"),
     }

@@ -38,8 +38,17 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A zip whose entries some lines of Python add to `z`, a `ZipFile`.
 pub(crate) fn zip_of(entries: &str) -> Vec<u8> {
+    packed("zipfile.ZipFile(f, 'w', zipfile.ZIP_DEFLATED) as z", entries)
+}
+
+/// The same for a tar, whose `TarFile` is `t`.
+pub(crate) fn tar_of(entries: &str) -> Vec<u8> {
+    packed("tarfile.open(fileobj=f, mode='w') as t", entries)
+}
+
+fn packed(archive: &str, entries: &str) -> Vec<u8> {
     let program = format!(
-        "import io, sys, zipfile\nf = io.BytesIO()\nwith zipfile.ZipFile(f, 'w', zipfile.ZIP_DEFLATED) as z:\n    {}\n\
+        "import io, sys, tarfile, zipfile\nf = io.BytesIO()\nwith {archive}:\n    {}\n\
          sys.stdout.buffer.write(f.getvalue())",
         entries.replace('\n', "\n    ")
     );

@@ -29,13 +29,27 @@ async fn a_failed_upgrade_waits_for_a_person() {
         assert_eq!(handed_in.request["state"], "intervention");
         handed_in
     };
-    let (script, check, reconcile, deadline, commit) =
-        tokio::join!(hand_in("2.1"), hand_in("2.2"), hand_in("2.3"), hand_in("2.4"), hand_in("2.6"));
+    let (script, check, reconcile, deadline, commit, known) = tokio::join!(
+        hand_in("2.1"),
+        hand_in("2.2"),
+        hand_in("2.3"),
+        hand_in("2.4"),
+        hand_in("2.6"),
+        hand_in("2.7")
+    );
     a_script_fails(&script);
     a_check_finds_rows(&check);
     the_books_differ(&reconcile);
     a_step_takes_too_long(&deadline);
     a_script_ends_its_transaction(&commit);
+    what_is_known_beforehand_stops_early(&known);
+    // What was rolled back is the state that a person finds; where nothing ran there is the dump.
+    for (handed_in, step) in
+        [(&script, Some("1.0-2.1/split")), (&reconcile, Some("reconcile")), (&known, None)]
+    {
+        let saved = fleet.ledger.checkpoint(handed_in.id()).await.unwrap();
+        assert_eq!(saved.map(|(_, saved)| saved.step).as_deref(), step, "{handed_in:?}");
+    }
 
     no_row_is_in_a_platform_log(&fleet, &check);
 
@@ -99,6 +113,13 @@ fn a_script_ends_its_transaction(handed_in: &HandedIn) {
     let failure = handed_in.failure();
     assert_eq!((&failure["file"], &failure["line"]), (&json!("commits.sql"), &json!(2)));
     assert!(handed_in.message().contains("write `transaction = false` in pack.toml"), "{handed_in:?}");
+}
+
+fn what_is_known_beforehand_stops_early(handed_in: &HandedIn) {
+    assert_eq!(handed_in.failure()["step"], "preflight/contacts");
+    let words = "step preflight/contacts failed: the database holds what the upgrade cannot go on with: Contacts have \
+                 to be moved by hand (";
+    assert!(handed_in.message().starts_with(words), "{handed_in:?}");
 }
 
 /// `shop-2.1` is known by now; a dump of another shop under its name may be a customer's mistake.

@@ -22,5 +22,6 @@ mod odoo_upgrade;
 mod rolling;
 mod runners;
 mod sample;
+mod scripts;
 mod standalone;
 mod traces;

@@ -7,13 +7,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use uplift_core::Purpose;
+use uplift_core::{Purpose, RequestId};
 use uplift_tests::{
     data,
     fleet::{Fleet, Options},
     packs,
     postgres::Database,
-    request::report,
+    request::{HandedIn, report},
 };
 
 use crate::dumps;
@@ -110,6 +110,58 @@ async fn a_dump_goes_to_18_without_and_modules_of_others_are_set_aside() {
     assert_eq!(upgraded.value(acme).await, "installed 17.0.1.0.0");
     check_modules(&upgraded).await;
     upgraded.remove().await;
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_customers_own_modules_follow_behind_the_hops() {
+    // The code for 18.0, with a script of its own, and one in a tree beside it.
+    const ARCHIVE: &str = "
+note = 'def migrate(cr, version):\\n    cr.execute(\"INSERT INTO upgrade_trace (script) VALUES (%%s)\", (\"%s from \" + version,))\\n'
+z.writestr('addons/acme/__init__.py', '')
+z.writestr('addons/acme/__manifest__.py', '{\"name\": \"Acme\", \"version\": \"1.2.0\", \"depends\": [\"sale\"]}')
+z.writestr('addons/acme/migrations/18.0.1.2.0/pre-20-own.py', note % 'module')
+z.writestr('upgrade/acme/18.0.1.1.0/pre-10-tree.py', note % 'tree')
+z.writestr('upgrade/acme/18.0.1.3.0/pre-10-later.py', note % 'never')";
+
+    let fleet = fleet(None).await;
+    let dump = with_module(&fleet, &data("odoo17-demo.sql.gz"));
+    let archive = dumps::file(&fleet, "acme.zip", &dumps::zip_of(ARCHIVE.trim_start()));
+    let submit = |archive: &Path, database: &str| {
+        let mut submission = fleet.submission(Purpose::Test, &dump, "18.0", database);
+        submission.arg("--scripts").arg(archive).arg("--wait").output().unwrap()
+    };
+    let output = submit(&archive, "odoo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let request: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let request: RequestId = request["id"].as_str().unwrap().parse().unwrap();
+    let said = [
+        "set aside, since the image has no code for them: acme 17.0.1.0.0",
+        "--addons-path=/uplift/scripts/addons --upgrade-path=/opt/openupgrade/scripts,/uplift/scripts/upgrade --update=acme",
+        "Module acme loaded in",
+    ];
+    in_order(&fleet.log(request).await, &said);
+
+    let downloads = fleet.download(request);
+    let report = report(&downloads);
+    let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| &step["step"]).collect();
+    assert_eq!(steps[4..], ["custom/customer-modules", "custom/none-left", "custom/arrived"]);
+    let upgraded = Database::create("upgraded").await;
+    upgraded.restore(&downloads.join("odoo-18.0.sql.gz"));
+    let acme = "SELECT state || ' ' || latest_version FROM ir_module_module WHERE name = 'acme'";
+    assert_eq!(upgraded.value(acme).await, "installed 18.0.1.2.0");
+    let trace = "SELECT string_agg(script, '; ' ORDER BY id) FROM upgrade_trace WHERE script !~ '^base'";
+    assert_eq!(upgraded.value(trace).await, "tree from 17.0.1.0.0; module from 17.0.1.0.0");
+    upgraded.remove().await;
+
+    let other = dumps::zip_of("z.writestr('acme/__manifest__.py', '{}')");
+    let failed = HandedIn::of(submit(&dumps::file(&fleet, "other.zip", &other), "other"));
+    let failure = failed.failure();
+    assert_eq!(failure["step"], "custom/customer-modules", "{failure}");
+    assert!(
+        failure["message"].as_str().unwrap().contains("there is no module in /uplift/scripts/addons"),
+        "{failure}"
+    );
     fleet.stop().await;
 }
 

@@ -1,7 +1,10 @@
 //! Steps that run a program in an image: what it finds, how its end is told, what it cannot do, and the state that is kept
 //! for whoever looks into a failure.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 use uplift_core::{Purpose, RequestId, key, request::Saved};
@@ -46,6 +49,63 @@ async fn a_program_finds_what_it_was_promised_and_the_report_tells_its_time() {
     );
     let recorded = "SELECT count(*) FROM steps WHERE checkpoint_bytes > 0 AND checkpoint_millis >= 0";
     assert_eq!(fleet.database.value(recorded).await, "3");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_customers_own_scripts_run_behind_the_hops() {
+    let fleet = fleet().await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    sample.remove().await;
+    let scripts = |name: &str, script: &str| {
+        let entry = format!("z.writestr('upgrade/own.sh', {script:?})");
+        dumps::file(&fleet, name, &dumps::zip_of(&entry))
+    };
+    let submit = |scripts: &Path, database: &str| {
+        let mut submission = fleet.submission(Purpose::Test, &dump, "2.0", database);
+        submission.arg("--scripts").arg(scripts);
+        submission
+    };
+    let good =
+        scripts("good.zip", "psql -Xqc \"INSERT INTO seen VALUES ('own $1')\" && ! touch $0 2> /dev/null");
+    let output = submit(&good, "shop").arg("--wait").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let request: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let downloads = fleet.download(request["id"].as_str().unwrap().parse().unwrap());
+    let report = report(&downloads);
+    let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| &step["step"]).collect();
+    assert_eq!(steps[7..], ["custom/own", "custom/arrived"]);
+    assert_eq!(report["scripts"]["bytes"], std::fs::metadata(&good).unwrap().len());
+    let upgraded = Database::create("upgraded").await;
+    upgraded.restore(&downloads.join("shop-2.0.sql"));
+    assert_eq!(
+        upgraded.value("SELECT string_agg(what, ', ' ORDER BY what) FROM seen").await,
+        "hello, own 2.0"
+    );
+    upgraded.remove().await;
+
+    // They may not leave the database elsewhere, and what is no archive inside is the customer's to mend.
+    let bad = scripts("bad.zip", "psql -Xqc \"UPDATE erp_meta SET value = '1.9' WHERE key = 'version'\"");
+    let handed_in = HandedIn::of(submit(&bad, "bad").arg("--wait").output().unwrap());
+    said(&handed_in, "custom/arrived", "the database is at version 1.9 and not at 2.0");
+    let link = dumps::file(
+        &fleet,
+        "link.tar",
+        &dumps::tar_of("i = tarfile.TarInfo('x'); i.type = tarfile.SYMTYPE; t.addfile(i)"),
+    );
+    let handed_in = HandedIn::of(submit(&link, "link").arg("--wait").output().unwrap());
+    assert_eq!(handed_in.code, Some(10), "{handed_in:?}");
+    assert!(
+        handed_in.message().starts_with("The archive of scripts cannot be unpacked: `x` is neither"),
+        "{handed_in:?}"
+    );
+
+    // A pack without a place for them says so.
+    fleet.push_pack(&repository("deploy/packs/sample"));
+    let handed_in = HandedIn::of(submit(&good, "plain").arg("--wait").output().unwrap());
+    assert_eq!(handed_in.code, Some(10), "{handed_in:?}");
+    assert!(handed_in.message().contains("run no scripts of a customer's own"), "{handed_in:?}");
     fleet.stop().await;
 }
 
@@ -147,6 +207,10 @@ async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
     compare::assert_same(&sample, &kept).await;
     sample.remove().await;
     kept.remove().await;
+
+    let metrics = fleet.ledger.metrics(&[1.0]).await.unwrap();
+    assert_eq!(metrics.saved_bytes, saved.bytes);
+    assert!(metrics.copies.is_some_and(|(copied, _)| copied > 1 << 20), "{:?}", metrics.copies);
 
     // It is of use until somebody has ended the request.
     fleet.must(&["cancel", &failed.id().to_string()]);

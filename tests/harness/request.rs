@@ -119,7 +119,8 @@ pub struct HandedIn {
 }
 
 impl HandedIn {
-    fn of(output: Output) -> Self {
+    /// What such a command line says.
+    pub fn of(output: Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let request = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
         Self { code: output.status.code(), request, stderr }

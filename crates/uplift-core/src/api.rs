@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{event::Level, failure::Failure, format::Format, purpose::Purpose, request::StateCode};
+use crate::{
+    event::Level, failure::Failure, format::Format, purpose::Purpose, request::StateCode, scripts::Scripts,
+};
 
 /// `POST /api/v1/requests`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +29,13 @@ pub struct NewRequest {
     /// What the result is to be packed as; as the dump, where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_format: Option<Format>,
+    /// The archive of the customer's own scripts, where one is attached. Production takes the very archive of its
+    /// accepted test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<Scripts>,
 }
 
-/// The answer to a new request: where the parts of the dump go.
+/// The answer to a new request: how the dump is cut into parts, and where the scripts go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Created {
@@ -39,6 +45,10 @@ pub struct Created {
     pub part_bytes: u64,
     /// How many parts there are.
     pub parts: u32,
+    /// `PUT` the scripts here before completing the upload; absent where none are attached. While they are not
+    /// there, `GET /api/v1/requests/{id}/upload` gives a new link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<Url>,
 }
 
 /// `POST /api/v1/requests/{id}/upload/parts`: asks for links for some parts.
@@ -68,7 +78,7 @@ pub struct PartLink {
     pub url: Url,
 }
 
-/// `GET /api/v1/requests/{id}/upload`: which parts the store has, for going on with a broken upload.
+/// `GET /api/v1/requests/{id}/upload`: what the store has, for going on with a broken upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UploadState {
@@ -76,6 +86,9 @@ pub struct UploadState {
     pub part_bytes: u64,
     /// What is there.
     pub parts: Vec<UploadedPart>,
+    /// `PUT` the scripts here; absent where none are attached, or where they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<Url>,
 }
 
 /// A part that the store has.
@@ -122,6 +135,8 @@ pub struct Request {
     pub source_version: Option<String>,
     /// The version to go to.
     pub target: String,
+    /// The archive of the customer's own scripts, where one is attached.
+    pub scripts: Option<Scripts>,
     /// Where it is.
     pub state: StateCode,
     /// Why it is in `intervention` or `rejected`.

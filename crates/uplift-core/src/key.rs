@@ -8,6 +8,12 @@ pub fn source(request: RequestId) -> String {
     format!("requests/{request}/source")
 }
 
+/// The archive of the customer's own scripts, where one is attached.
+#[must_use]
+pub fn scripts(request: RequestId) -> String {
+    format!("requests/{request}/scripts")
+}
+
 /// Everything that belongs to a request.
 #[must_use]
 pub fn request_prefix(request: RequestId) -> String {

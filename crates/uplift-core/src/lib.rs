@@ -15,6 +15,7 @@ pub mod plan;
 pub mod purpose;
 pub mod report;
 pub mod request;
+pub mod scripts;
 pub mod sla;
 pub mod version;
 
@@ -25,4 +26,5 @@ pub use id::{AccountId, DatabaseId, Epoch, PackDigest, RequestId, TokenId, Worke
 pub use lease::Lease;
 pub use pack::Pack;
 pub use purpose::Purpose;
+pub use scripts::Scripts;
 pub use version::Version;

@@ -10,6 +10,7 @@ use crate::{
     format::Format,
     id::{Epoch, PackDigest, RequestId},
     purpose::Purpose,
+    scripts::Scripts,
     version::Version,
 };
 
@@ -36,6 +37,9 @@ pub struct Report {
     pub path: Vec<Version>,
     /// The pack that did it.
     pub pack: PackDigest,
+    /// The customer's own scripts, which ran behind the hops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<Scripts>,
     /// sha256 of the dump that came in.
     pub source_sha256: String,
     /// sha256 of the dump that goes out.

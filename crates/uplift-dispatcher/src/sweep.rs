@@ -8,9 +8,9 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
-use uplift_core::{RequestId, key};
+use uplift_core::key;
 use uplift_platform::{
-    ledger::{DeadAttempt, ExpiredUpload, Hintable, LedgerError},
+    ledger::{CancelledUpload, DeadAttempt, ExpiredUpload, Hintable, LedgerError},
     objects::{ObjectsError, UploadId},
 };
 
@@ -51,7 +51,7 @@ async fn tidy_up(context: Arc<Context>) {
     loop {
         tick.tick().await;
         handled("cancel stale uploads", cancel_stale_uploads(&context).await);
-        handled("abort cancelled uploads", abort_cancelled_uploads(&context).await);
+        handled("remove cancelled uploads", remove_cancelled_uploads(&context).await);
         handled("abort expired uploads", abort_expired_uploads(&context).await);
         handled("remove dead objects", remove_dead_objects(&context).await);
         handled("remove stale checkpoints", remove_stale_checkpoints(&context).await);
@@ -125,21 +125,28 @@ async fn cancel_stale_uploads(context: &Context) -> Result<(), LedgerError> {
     Ok(())
 }
 
-async fn abort_cancelled_uploads(context: &Context) -> Result<(), Leftover> {
-    for (request, upload) in context.ledger.cancelled_uploads().await? {
-        let removed = remove_source(context, request, &UploadId(upload)).await;
-        passable(removed, &key::source(request))?;
+async fn remove_cancelled_uploads(context: &Context) -> Result<(), Leftover> {
+    for cancelled in context.ledger.cancelled_uploads().await? {
+        let prefix = key::request_prefix(cancelled.request);
+        passable(remove_cancelled(context, cancelled, &prefix).await, &prefix)?;
     }
     Ok(())
 }
 
-/// A cancelled request whose upload was not complete may have parts, or, where cancelling and completing met, the
-/// whole object. Neither is of use to anybody.
-async fn remove_source(context: &Context, request: RequestId, upload: &UploadId) -> Result<(), Leftover> {
-    context.objects.abort_upload(&key::source(request), upload).await?;
-    context.objects.delete_prefix(&key::request_prefix(request)).await?;
-    context.ledger.upload_aborted(request).await?;
-    tracing::info!(request.id = %request, "the upload of a cancelled request was removed");
+/// A cancelled request may have parts of a dump and of scripts, or the whole objects. None is of use to anybody.
+async fn remove_cancelled(
+    context: &Context,
+    cancelled: CancelledUpload,
+    prefix: &str,
+) -> Result<(), Leftover> {
+    let CancelledUpload { request, source, scripts } = cancelled;
+    context.objects.abort_upload(&key::source(request), &UploadId(source)).await?;
+    if let Some(scripts) = scripts {
+        context.objects.abort_upload(&key::scripts(request), &UploadId(scripts)).await?;
+    }
+    context.objects.delete_prefix(prefix).await?;
+    context.ledger.upload_removed(request).await?;
+    tracing::info!(request.id = %request, "what a cancelled request had uploaded was removed");
     Ok(())
 }
 

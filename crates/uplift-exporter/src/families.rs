@@ -108,6 +108,9 @@ fn promise(ledger: &Metrics) -> Vec<Family> {
 
 /// What there is to do, and how it goes.
 fn work(ledger: &Metrics) -> Vec<Family> {
+    let copied = ledger.copies.iter().map(|(bytes, _)| one(*bytes as f64)).collect();
+    let copying = ledger.copies.iter().map(|(_, seconds)| one(*seconds)).collect();
+    let saved = (ledger.saved_bytes > 0).then(|| one(ledger.saved_bytes as f64));
     let interventions = (ledger.interventions > 0).then(|| one(ledger.interventions as f64));
     vec![
         Family {
@@ -121,6 +124,24 @@ fn work(ledger: &Metrics) -> Vec<Family> {
             help: "Requests that wait for a person of ours; absent where none does.",
             labels: &[],
             series: Series::Gauges(interventions.into_iter().collect()),
+        },
+        Family {
+            name: "uplift_checkpoint_bytes",
+            help: "Saved states before steps that failed, in the object store; absent where there is none.",
+            labels: &[],
+            series: Series::Gauges(saved.into_iter().collect()),
+        },
+        Family {
+            name: "uplift_checkpoint_copied_bytes_total",
+            help: "What copies of databases before steps took of the disk.",
+            labels: &[],
+            series: Series::Counters(copied),
+        },
+        Family {
+            name: "uplift_checkpoint_copy_seconds_total",
+            help: "How long copying databases before steps took.",
+            labels: &[],
+            series: Series::Counters(copying),
         },
         Family {
             name: "uplift_oldest_running_start_timestamp_seconds",

@@ -79,16 +79,16 @@ pub(crate) fn of_sandbox(error: &SandboxError, place: &str) -> Failure {
 }
 
 /// The code that a job ended with by itself; every other end is a failure of its own.
-pub(crate) fn exit_code(exit: Exit, place: &str) -> Result<i64, Failure> {
+pub(crate) fn exit_code(exit: Exit, place: &str) -> Result<i64, Ended> {
     let place = place.to_owned();
-    let broken = |message: String| Failure::Infrastructure { place: place.clone(), message };
-    match exit {
-        Exit::Code(code) => Ok(code),
-        Exit::PostgresDied(death) => Err(broken(format!("Postgres died: {death:?}"))),
-        Exit::Vanished => Err(broken("the job's sandbox vanished".into())),
-        Exit::OutOfMemory => Err(Failure::OutOfMemory { place }),
-        Exit::OutOfDisk => Err(Failure::OutOfDisk { place }),
-    }
+    let message = match exit {
+        Exit::Code(code) => return Ok(code),
+        Exit::OutOfMemory => return Err(Failure::OutOfMemory { place }.into()),
+        Exit::OutOfDisk => return Err(Failure::OutOfDisk { place }.into()),
+        Exit::PostgresDied(death) => format!("Postgres died: {death:?}"),
+        Exit::Vanished => "the job's sandbox vanished".into(),
+    };
+    Err(Failure::Infrastructure { place, message }.into())
 }
 
 /// Something of ours broke.

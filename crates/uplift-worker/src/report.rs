@@ -60,6 +60,7 @@ pub(crate) fn assemble(
         target_version: request.target.clone(),
         path: path.collect(),
         pack: made.way.digest.clone(),
+        scripts: request.scripts.clone(),
         source_sha256: facts.source_sha256.clone().unwrap_or_default(),
         result_sha256: made.result.written.sha256.clone(),
         sizes: Sizes {

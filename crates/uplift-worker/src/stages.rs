@@ -216,10 +216,21 @@ impl Attempt<'_> {
             })
             .into());
         }
+        let custom = match (&self.request.scripts, pack.custom(target)) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(custom)) => custom,
+            (Some(_), None) => {
+                let message = format!(
+                    "upgrades of {} run no scripts of a customer's own: send the dump without them",
+                    pack.title()
+                );
+                return Err(Failure::rejected(message).into());
+            }
+        };
         let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
         let path = path.join(" → ");
         self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
-        Ok(Way { digest, pack, hops, custom: Vec::new() })
+        Ok(Way { digest, pack, hops, custom })
     }
 
     /// Upgrades, dumps and proves.

@@ -2,12 +2,13 @@
 //! product's own code is a run of its own, before which its files are put in place.
 
 use uplift_core::{
-    Format,
+    Format, Scripts,
     event::{Event, Sniffed, Stage},
     key,
     pack::{MAX_ARCHIVE_BYTES, Step},
     plan::{self, Plan, Staged},
 };
+use uplift_platform::objects::Expect;
 use uplift_sandbox::{Job, Sandbox};
 
 use crate::{
@@ -71,6 +72,12 @@ impl Attempt<'_> {
         let pack = pack.map_err(|error| of_objects(&error, place))?;
         let bytes = pack.len() as u64;
         self.stage(sandbox, Staged::Pack, bytes, bytes, Input::Bytes(pack)).await?;
+        if let Some(Scripts { bytes, sha256 }) = self.request.scripts.clone() {
+            let expect = Expect { bytes, etag: None, sha256: Some(sha256) };
+            let mut scripts = self.context.objects.open(&key::scripts(self.request.id), expect);
+            self.stage(sandbox, Staged::Scripts, bytes, MAX_SCRIPTS, Input::Source(&mut scripts)).await?;
+            self.log.info(format!("your own scripts are at hand: {bytes} bytes")).await;
+        }
         if sniffed.format == Format::Zip && way.wants_filestore() {
             let mut source = self.source();
             let (bytes, limit) = (self.source_bytes(), self.context.config.max_expanded_bytes);

@@ -117,12 +117,14 @@ pub enum Command {
     #[command(after_help = "\
 The result is neutralized: it sends no mail, runs no jobs, takes no payments.
 
-Example:
-  uplift test --dump shop.sql.gz -t 18.0 --wait --out .")]
+Examples:
+  uplift test --dump shop.sql.gz -t 18.0 --wait --out .
+  uplift test --dump shop.sql.gz -t 18.0 --scripts our-modules.tar.gz")]
     Test(Submit),
     /// Upgrade a database to go on working with
     #[command(after_help = "\
-Needs a delivered test of the same database and target that you have accepted (`uplift accept`).
+Needs a delivered test of the same database and target that you have accepted (`uplift accept`). Where that test ran
+with --scripts, production takes the very same file.
 
 Example:
   uplift production --dump shop.sql.gz -t 18.0 --wait --out .")]
@@ -180,6 +182,9 @@ pub struct Submit {
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::ALL.map(Format::as_str))
         .try_map(|word| word.parse::<Format>()))]
     pub result_format: Option<Format>,
+    /// Your own migration scripts, to run after the standard upgrade: a zip or a tar, raw or gzip
+    #[arg(long, value_name = "FILE")]
+    pub scripts: Option<PathBuf>,
     /// What to do after the upload.
     #[command(flatten)]
     pub wait: Wait,
@@ -210,6 +215,9 @@ pub struct Resume {
     /// The dump that the upload began with
     #[arg(long, value_name = "FILE")]
     pub dump: PathBuf,
+    /// The scripts that the request was handed in with, where they are not there yet
+    #[arg(long, value_name = "FILE")]
+    pub scripts: Option<PathBuf>,
     /// What to do after the upload.
     #[command(flatten)]
     pub wait: Wait,

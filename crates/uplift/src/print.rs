@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use uplift_core::{
-    Failure, Purpose,
+    Failure, Purpose, Scripts,
     api::{FailureView, LogLine, Request},
     event::Level,
     request::StateCode,
@@ -118,6 +118,7 @@ impl Printer {
             ("upgrade", upgrade(request)),
             ("state", self.paint_state(request.state, &stage(request))),
         ];
+        rows.extend(request.scripts.as_ref().map(|scripts| ("scripts", attached(scripts))));
         let time = |at: DateTime<Utc>| format!("{} ({})", text::time(at), text::ago(at, now));
         rows.push(("submitted", time(request.created_at)));
         rows.extend(request.uploaded_at.map(|at| ("uploaded", time(at))));
@@ -224,6 +225,10 @@ pub(crate) fn stage(request: &Request) -> String {
     text
 }
 
+fn attached(scripts: &Scripts) -> String {
+    format!("{}, sha256 {}", text::bytes(scripts.bytes), text::line(&scripts.sha256))
+}
+
 fn upgrade(request: &Request) -> String {
     let product = request.product.as_ref().map(|product| format!("{product} ")).unwrap_or_default();
     let source = request.source_version.as_deref().unwrap_or("?");
@@ -252,15 +257,16 @@ fn describe(failure: &FailureView) -> String {
 fn next(request: &Request, fetched: bool) -> Option<String> {
     let id = request.id;
     let fetch = format!("uplift download {id}");
+    let scripts = if request.scripts.is_some() { " --scripts FILE" } else { "" };
     Some(match request.state {
-        StateCode::AwaitingUpload => format!("uplift resume {id} --dump FILE"),
+        StateCode::AwaitingUpload => format!("uplift resume {id} --dump FILE{scripts}"),
         StateCode::Queued | StateCode::Running => format!("uplift log -f {id}"),
         StateCode::Delivered => match (request.purpose, request.accepted_at) {
             (Purpose::Test, None) if fetched => format!("try it, and then: uplift accept {id}"),
             (Purpose::Test, None) => format!("{fetch}, try it, and then: uplift accept {id}"),
             (Purpose::Test, Some(_)) => {
                 let database = text::argument(&request.database);
-                format!("uplift production --dump FILE -t {} --database {database}", request.target)
+                format!("uplift production --dump FILE -t {} --database {database}{scripts}", request.target)
             }
             (Purpose::Production, _) if fetched => return None,
             (Purpose::Production, _) => fetch,

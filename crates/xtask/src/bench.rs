@@ -24,6 +24,8 @@ pub(crate) enum Bench {
     Dump,
     /// From submit to delivered against the same by hand, and the memory it takes
     Job,
+    /// A Tryton database through two long-term series, and the platform's own share of the time
+    Chain,
     /// No-op requests a second, and how long a request waits for its claim
     Claim,
     /// All of them

@@ -28,6 +28,8 @@ use uplift_tests::{fleet::Fleet, postgres::Database, repository};
 pub(crate) struct Extra {
     /// How long the step `pause` takes, in seconds.
     pub(crate) pause: u32,
+    /// How long the program of the step `run-pause` takes, in seconds.
+    pub(crate) run_pause: u32,
     /// How long each building of one index takes, in seconds: at restore, and again when the result is proven.
     pub(crate) slow_index: u32,
     /// Bytes of a further table, in MiB.
@@ -45,8 +47,9 @@ async fn dump(fleet: &Fleet, name: &str, extra: Extra) -> PathBuf {
 pub(crate) async fn dump_to(dump: &Path, extra: Extra) {
     let source = Database::create("sample").await;
     source.psql_file(&repository("deploy/packs/sample/generate.sql"), &[("scale", "1")]);
-    let Extra { pause, slow_index, ballast } = extra;
-    source.psql_command(&format!("INSERT INTO erp_meta VALUES ('pause', '{pause}')"));
+    let Extra { pause, run_pause, slow_index, ballast } = extra;
+    let pauses = format!("INSERT INTO erp_meta VALUES ('pause', '{pause}'), ('run_pause', '{run_pause}')");
+    source.psql_command(&pauses);
     if slow_index > 0 {
         source.psql_command(&format!(
             "CREATE FUNCTION slow(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
@@ -65,7 +68,8 @@ pub(crate) async fn dump_to(dump: &Path, extra: Extra) {
     source.remove().await;
 }
 
-/// Pushes the sample pack with one more step in the middle of its second hop, which takes as long as the dump says.
+/// Pushes the sample pack with two more steps in the middle of its second hop, which take as long as the dump says: one of
+/// SQL, and one that runs a program.
 fn push_pausing_pack(fleet: &Fleet) {
     let folder = fleet.file("pausing-pack");
     pausing_pack(&folder);
@@ -82,13 +86,17 @@ pub(crate) fn pausing_pack(folder: &Path) {
     let text = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
     let before = "[[hop.step]]\nname = \"ledger-kept\"";
     assert!(text.contains(before));
-    let step = format!("[[hop.step]]\nname = \"pause\"\nsql = \"2.0-3.0/35-pause.sql\"\n\n{before}");
-    std::fs::write(folder.join("pack.toml"), text.replace(before, &step)).unwrap();
+    let pauses = std::fs::read_to_string(repository("tests/packs/pauses.toml")).unwrap();
+    std::fs::write(folder.join("pack.toml"), text.replace(before, &(pauses + before))).unwrap();
 }
 
 /// As an SQL condition for [`Fleet::reaches`]: the step `pause` is at work.
 pub(crate) const PAUSED: &str = "EXISTS (SELECT FROM steps s WHERE s.request_id = r.id AND s.epoch = r.epoch
     AND s.step LIKE '%/pause' AND s.ended_at IS NULL)";
+
+/// The same of the program behind it.
+pub(crate) const RUNS: &str = "EXISTS (SELECT FROM steps s WHERE s.request_id = r.id AND s.epoch = r.epoch
+    AND s.step LIKE '%/run-pause' AND s.ended_at IS NULL)";
 
 /// An attempt as the ledger has it.
 #[derive(Debug, PartialEq, Eq)]

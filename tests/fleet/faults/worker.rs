@@ -15,7 +15,7 @@ use uplift_tests::{
     services::Services,
 };
 
-use super::{Extra, PAUSED, assert_delivered_once, delivered_once, dump, outcomes, push_pausing_pack};
+use super::{Extra, PAUSED, RUNS, assert_delivered_once, delivered_once, dump, outcomes, push_pausing_pack};
 
 /// From the kill to the next claim: a lease lasts 60 s, and the rest is for noticing.
 const CLAIMED_AGAIN: Duration = Duration::from_secs(75);
@@ -54,7 +54,7 @@ async fn a_worker_is_killed_or_frozen_and_another_one_delivers() {
     let store = Proxy::tcp(Services::s3_address()).await;
     let services = Services { s3: store.url(), ..Services::real() };
     let worker = "prove_tests = true".into();
-    let options = Options { services, workers: 9, worker, ..Options::default() };
+    let options = Options { services, workers: 10, worker, ..Options::default() };
     let mut fleet = Fleet::with(options).await;
     push_pausing_pack(&fleet);
     fleet.ledger.set_max_running("acme", 100).await.unwrap();
@@ -96,6 +96,7 @@ async fn a_worker_is_killed_or_frozen_and_another_one_delivers() {
 async fn points(fleet: &Fleet, store: &Proxy) -> (Vec<Point>, RequestId) {
     let slow = dump(fleet, "slow", Extra { slow_index: 2, ..Extra::default() }).await;
     let pausing = dump(fleet, "pausing", Extra { pause: 8, ..Extra::default() }).await;
+    let running = dump(fleet, "running", Extra { run_pause: 12, ..Extra::default() }).await;
     let large = dump(fleet, "large", Extra { ballast: 24, ..Extra::default() }).await;
     let plain = dump(fleet, "plain", Extra::default()).await;
     let patient = dump(fleet, "patient", Extra { pause: 90, ..Extra::default() }).await;
@@ -113,6 +114,7 @@ async fn points(fleet: &Fleet, store: &Proxy) -> (Vec<Point>, RequestId) {
     add(submit("restore", &slow), "restore", "progress_done > 0", None, Blow::Kill);
     add(submit("prove", &slow), "prove", "progress_done > 0", None, Blow::Kill);
     add(submit("step", &pausing), "upgrade", PAUSED, None, Blow::Kill);
+    add(submit("run", &running), "upgrade", RUNS, None, Blow::Kill);
     add(submit("cancel", &pausing), "upgrade", PAUSED, None, Blow::KillAndCancel);
     for (name, blow) in [("dump", Blow::Kill), ("dump-frozen", Blow::Freeze)] {
         let request = submit(name, &large);

@@ -5,7 +5,9 @@ mod killed;
 
 use std::process::Command;
 
-use uplift_tests::{postgres::Database, process::binary, repository, standalone::Standalone};
+use uplift_tests::{postgres::Database, process::binary, repository, request::json, standalone::Standalone};
+
+use crate::dumps;
 
 /// With sandboxes of each kind, from the first start to the last word.
 async fn goes_through(kind: &'static str, says: &str) {
@@ -56,6 +58,24 @@ async fn it_goes_through_with_processes() {
 #[tokio::test]
 async fn it_goes_through_with_docker() {
     goes_through("docker", "docker: dumps are restored in containers that they cannot leave").await;
+}
+
+#[tokio::test]
+async fn the_scripts_of_a_request_are_in_its_store() {
+    let standalone = Standalone::start("process", &[], &[]).await;
+    let (dump, scripts) = (standalone.file("letter.sql"), standalone.file("our.zip"));
+    std::fs::write(&dump, "Dear all,\n").unwrap();
+    let archive = dumps::zip_of("z.writestr('upgrade/sale/3.0/pre-one.py', 'pass')");
+    std::fs::write(&scripts, &archive).unwrap();
+    let [dump, scripts] = [&dump, &scripts].map(|path| path.to_str().unwrap());
+    let shown =
+        json(&standalone.must(&["--json", "test", "--dump", dump, "-t", "3.0", "--scripts", scripts]));
+    assert_eq!(shown["scripts"]["bytes"], archive.len());
+    let object = format!("objects/objects/requests/{}/scripts.object", shown["id"].as_str().unwrap());
+    assert!(std::fs::read(standalone.data().join(object)).unwrap().ends_with(&archive));
+    let named = standalone.value("SELECT scripts_sha256 FROM requests").await;
+    assert_eq!(shown["scripts"]["sha256"], named);
+    standalone.stop().await;
 }
 
 #[tokio::test]

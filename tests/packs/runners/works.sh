@@ -4,7 +4,7 @@ say() { echo "2026-11-25 10:00:00,000 1 $1 work odoo.modules.loading: $2"; }
 
 say INFO 'Loading module base (1/2)'
 [ "$GREETING" = hello ] && [ "$UPLIFT_TARGET" = 2.0 ] && [ "$HOME" = /scratch ] && [ "$(id -u)" = 7003 ]
-[ -f "$UPLIFT_PACK/pack.toml" ] && [ -d "$UPLIFT_FILESTORE" ] && [ ! -e "$UPLIFT_SCRIPTS" ]
+[ -f "$UPLIFT_PACK/pack.toml" ] && [ -d "$UPLIFT_FILESTORE" ]
 echo kept > "$HOME/note"
 echo new > "$UPLIFT_FILESTORE/note"
 say INFO 'Module base loaded in 1.25s, 7 queries'

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use uplift_core::{
-    Clock, Failure, Lease, PackDigest, Purpose, RequestId, WorkerId,
+    Clock, Failure, Lease, PackDigest, Purpose, RequestId, Scripts, WorkerId,
     event::Digest,
     failure::{Rejection, ScriptFailure},
     request::{Delivery, StateCode},
@@ -204,7 +204,13 @@ pub(super) fn wish(database: &str, purpose: Purpose) -> Submission {
         idempotency_key: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         upload_id: "upload".into(),
+        scripts: None,
     }
+}
+
+/// Scripts as they are attached to a wish: what names them, and their upload.
+pub(super) fn scripts(digit: &str) -> Option<(Scripts, String)> {
+    Some((Scripts { bytes: 512, sha256: digit.repeat(64) }, format!("scripts {digit}")))
 }
 
 pub(super) fn source() -> Source {

@@ -13,6 +13,7 @@ mod keeper;
 mod log;
 mod model;
 mod production;
+mod scripts;
 mod submit;
 mod sweep;
 mod uploads;

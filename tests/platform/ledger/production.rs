@@ -6,14 +6,14 @@ use uplift_platform::ledger::{Bearer, Conflict, LedgerError, Submission, Submitt
 use super::desk::{Desk, script_failed, source, wish, with_desk};
 
 /// A delivered test of a database that ran on a pack.
-async fn tested(desk: &Desk, bearer: &Bearer, database: &str, pack: &PackDigest) -> RequestId {
+pub(super) async fn tested(desk: &Desk, bearer: &Bearer, database: &str, pack: &PackDigest) -> RequestId {
     let lease = desk.running(bearer, database).await.lease;
     desk.ledger.detected(&lease, "sample", &"1.0".parse().unwrap(), pack, Some("id")).await.unwrap();
     desk.deliver(&lease).await;
     lease.request()
 }
 
-async fn refused(desk: &Desk, bearer: &Bearer, wish: &Submission) -> Conflict {
+pub(super) async fn refused(desk: &Desk, bearer: &Bearer, wish: &Submission) -> Conflict {
     let before = desk.everything().await;
     match desk.ledger.submit(bearer, wish).await {
         Err(LedgerError::Conflict(conflict)) => {

@@ -7,7 +7,7 @@ use uplift_core::{
 };
 use uplift_platform::ledger::{Conflict, Filter, LedgerError, Source, Submission, Submitted};
 
-use super::desk::{source, wish, with_desk};
+use super::desk::{scripts, source, wish, with_desk};
 
 fn keyed(database: &str, key: &str) -> Submission {
     Submission { idempotency_key: Some(key.into()), ..wish(database, Purpose::Test) }
@@ -54,6 +54,7 @@ async fn an_idempotency_key_means_one_request_for_ever() {
             Submission { target: "2.0".parse().unwrap(), ..keyed("shop", "k") },
             Submission { source_bytes: 1, ..keyed("shop", "k") },
             Submission { result_format: Some(Format::Zip), ..keyed("shop", "k") },
+            Submission { scripts: scripts("a"), ..keyed("shop", "k") },
             Submission { purpose: Purpose::Production, ..keyed("shop", "k") },
         ];
         for wish in others {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use uplift_core::request::StateCode;
-use uplift_platform::ledger::ExpiredUpload;
+use uplift_platform::ledger::{CancelledUpload, ExpiredUpload};
 
 use super::desk::{released, with_desk};
 
@@ -25,13 +25,16 @@ async fn an_upload_that_never_comes_ends_its_request() {
         assert_eq!(desk.state(queued).await, StateCode::Queued);
         assert_eq!(desk.actions(stale).await, ["submit", "cancel"]);
 
-        // Only what was never completed is there to be aborted, and it stays on record until it was.
+        // Complete or not, it is there to be removed, and stays on record until it was.
         desk.ledger.cancel(queued, "customer").await.unwrap();
+        let cancelled = |request| CancelledUpload { request, source: "upload".into(), scripts: None };
         for _ in 0..2 {
-            assert_eq!(desk.ledger.cancelled_uploads().await.unwrap(), [(stale, "upload".into())]);
+            let mut found = desk.ledger.cancelled_uploads().await.unwrap();
+            found.sort_by_key(|upload| upload.request);
+            assert_eq!(found, [cancelled(stale), cancelled(queued)]);
         }
-        desk.ledger.upload_aborted(stale).await.unwrap();
-        assert!(desk.ledger.cancelled_uploads().await.unwrap().is_empty());
+        desk.ledger.upload_removed(stale).await.unwrap();
+        assert_eq!(desk.ledger.cancelled_uploads().await.unwrap(), [cancelled(queued)]);
     })
     .await;
 }

@@ -25,6 +25,7 @@ async fn send(url: Url, bytes: bytes::Bytes) -> String {
 on_both_servers! {
     an_upload_goes_on_where_it_stopped,
     an_aborted_upload_is_gone_and_may_be_aborted_again,
+    a_small_upload_of_one_part_takes_nothing_once_it_is_over,
     a_download_has_a_name_and_an_end,
     urls_are_signed_for_the_address_that_customers_reach,
 }
@@ -70,6 +71,31 @@ async fn an_aborted_upload_is_gone_and_may_be_aborted_again(server: Server) {
     assert!(matches!(err, ObjectsError::NotFound { .. }), "{err:?}");
     let err = objects.complete_upload("gone", &upload, vec![Part { number: 1, etag }]).await.unwrap_err();
     assert!(matches!(err, ObjectsError::NotFound { .. }), "{err:?}");
+}
+
+/// How scripts come: whatever is put late, or again, changes nothing.
+async fn a_small_upload_of_one_part_takes_nothing_once_it_is_over(server: Server) {
+    let objects = server.objects();
+    let put = async |url: Url, bytes| http().put(url).body(bytes).send().await.unwrap().status();
+    let [kept, dropped] =
+        [objects.start_upload("kept").await.unwrap(), objects.start_upload("dropped").await.unwrap()];
+    let link = objects.presign_part("kept", &kept, 1, TTL).await.unwrap();
+    assert_eq!(put(link.clone(), noise(5)).await, 200);
+    assert_eq!(put(link.clone(), noise(10)).await, 200, "until it is complete, it may be put again");
+    assert_eq!(objects.head("kept").await.unwrap(), None);
+    let parts = objects.uploaded_parts("kept", &kept).await.unwrap();
+    assert_eq!(parts.iter().map(|part| (part.number, part.bytes)).collect::<Vec<_>>(), [(1, 10)]);
+    let part = Part { number: 1, etag: parts[0].etag.clone() };
+    let completed = objects.complete_upload("kept", &kept, vec![part]).await.unwrap();
+    assert_eq!(put(link, noise(10)).await, 404);
+    let found = objects.head("kept").await.unwrap().unwrap();
+    assert_eq!((found.etag, found.bytes), (completed.etag, 10));
+
+    let link = objects.presign_part("dropped", &dropped, 1, TTL).await.unwrap();
+    objects.abort_upload("dropped", &dropped).await.unwrap();
+    assert_eq!(put(link, noise(10)).await, 404);
+    assert_eq!(objects.head("dropped").await.unwrap(), None);
+    objects.delete_prefix("kept").await.unwrap();
 }
 
 async fn a_download_has_a_name_and_an_end(server: Server) {

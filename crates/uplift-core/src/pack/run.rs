@@ -38,7 +38,7 @@ pub enum Dialect {
     Plain,
     /// `2026-11-25 10:00:00,000 7 INFO work odoo.modules.loading: Module sale loaded in 0.52s, 130 queries …`
     Odoo,
-    /// `7 140… [Wed Nov 25 10:00:00 2026] INFO trytond.modules sale:register classes`
+    /// `7 140… [2026-11-25 10:00:00,000] INFO trytond.modules sale:loading sale.xml`
     Tryton,
 }
 

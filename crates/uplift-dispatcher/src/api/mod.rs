@@ -7,6 +7,7 @@ mod openapi;
 mod ops;
 mod problem;
 mod requests;
+mod scripts;
 mod submit;
 mod uploads;
 mod view;

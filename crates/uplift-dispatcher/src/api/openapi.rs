@@ -33,7 +33,7 @@ use super::{health, logs, ops, problem, requests, submit, uploads};
     modifiers(&Bearer),
     tags(
         (name = "requests", description = "What a customer wants, and how far it is"),
-        (name = "upload", description = "The dump, in parts, straight to the object store"),
+        (name = "upload", description = "The dump, in parts, and the scripts, straight to the object store"),
         (name = "results", description = "What a delivered request offers"),
         (name = "operators", description = "For operators' tokens only"),
         (name = "health", description = "For whatever watches the process"),

@@ -23,6 +23,7 @@ use uplift_platform::{
 use super::{
     auth::Caller,
     problem::{ApiError, Result},
+    scripts,
     uploads::Cut,
     view,
 };
@@ -37,7 +38,7 @@ const LONGEST_TARGET: usize = 32;
 /// The longest idempotency key, in bytes.
 const LONGEST_KEY: usize = 255;
 
-/// Creates a request; the dump's parts come next.
+/// Creates a request; the scripts, where any are attached, and the dump's parts come next.
 ///
 /// With the header `Idempotency-Key`, repeating the call gives the same request again.
 #[utoipa::path(
@@ -50,7 +51,8 @@ const LONGEST_KEY: usize = 255;
         (status = 201, body = Created, description = "The request is new"),
         (status = 200, body = Created, description = "The idempotency key was used before, for the same"),
         (status = 409, body = uplift_core::api::Problem, content_type = "application/problem+json",
-            description = "Production without an accepted test, or an idempotency key used for something else"),
+            description = "Production without an accepted test or with other scripts than its test ran with, or an \
+                idempotency key used for something else"),
         (status = 422, body = uplift_core::api::Problem, content_type = "application/problem+json",
             description = "A value is not accepted"),
     )
@@ -67,6 +69,7 @@ pub(super) async fn submit(
         source_bytes: bytes(wish.bytes, context.settings.max_dump_bytes)?,
         source_name: file_name(&wish.file_name),
         result_format: wish.result_format,
+        scripts: wish.scripts.map(scripts::accepted).transpose()?.map(|scripts| (scripts, String::new())),
         idempotency_key: idempotency_key(&headers)?,
         // Where this process records no traces, the client's own is what an attempt is linked to.
         traceparent: traceparent().or_else(|| trace_of(&headers)),
@@ -75,56 +78,76 @@ pub(super) async fn submit(
         purpose: wish.purpose,
     };
     // A task of its own: a client that hangs up must not leave an upload that no row knows.
-    let recorded = async move { record(&context, &bearer, submission).await }.in_current_span();
+    let task = Arc::clone(&context);
+    let recorded = async move { record(&task, &bearer, submission).await }.in_current_span();
     let submitted = tokio::spawn(recorded).await.map_err(ApiError::internal)?;
     match submitted? {
         Submitted::New(request) => {
             let location = HeaderValue::try_from(format!("/api/v1/requests/{}", request.id));
             let location = [(header::LOCATION, location.map_err(ApiError::internal)?)];
-            Ok((StatusCode::CREATED, location, Json(created(*request)?)).into_response())
+            Ok((StatusCode::CREATED, location, Json(created(&context, *request).await?)).into_response())
         }
-        Submitted::Known(request) => Ok(Json(created(*request)?).into_response()),
+        Submitted::Known(request) => Ok(Json(created(&context, *request).await?).into_response()),
     }
 }
 
-/// Starts the upload, then records the request with it.
+/// Starts the uploads, then records the request with them.
 async fn record(context: &Context, bearer: &Bearer, mut submission: Submission) -> Result<Submitted> {
-    let key = key::source(submission.request);
-    let upload = context.objects.start_upload(&key).await?;
-    submission.upload_id = upload.0.clone();
-    let submitted = context.ledger.submit(bearer, &submission).await;
+    let request = submission.request;
+    let mut begun = Vec::new();
+    let submitted: Result<Submitted> = async {
+        submission.upload_id = begin(context, key::source(request), &mut begun).await?;
+        if let Some((_, upload)) = &mut submission.scripts {
+            *upload = begin(context, key::scripts(request), &mut begun).await?;
+        }
+        Ok(context.ledger.submit(bearer, &submission).await?)
+    }
+    .await;
     if !matches!(submitted, Ok(Submitted::New(_))) {
-        abandon(context, submission.request, &upload).await;
+        abandon(context, request, &begun).await;
     }
     let submitted = submitted?;
     if let Submitted::New(request) = &submitted {
         tracing::info!(
             request.id = %request.id, request.purpose = %request.purpose, request.target = %request.target,
-            account = request.account_name, bytes = submission.source_bytes, "a request was submitted"
+            account = request.account_name, bytes = submission.source_bytes,
+            scripts.bytes = request.scripts.as_ref().map(|scripts| scripts.bytes), "a request was submitted"
         );
     }
     Ok(submitted)
 }
 
-/// Aborts an upload unless its request is on record after all, as it may be when the answer to a commit was lost.
-async fn abandon(context: &Context, request: RequestId, upload: &UploadId) {
-    let error = match context.ledger.request(None, request).await {
-        Ok(_) => return,
-        Err(LedgerError::NotFound(_)) => {
-            match context.objects.abort_upload(&key::source(request), upload).await {
-                Ok(()) => return,
-                Err(error) => anyhow::Error::from(error),
-            }
-        }
-        Err(error) => error.into(),
-    };
-    let error = format!("{error:#}");
-    tracing::warn!(request.id = %request, upload = %upload, error, "an upload may be left in the object store");
+/// Starts one upload, and notes it.
+async fn begin(context: &Context, key: String, begun: &mut Vec<(String, UploadId)>) -> Result<String> {
+    let upload = context.objects.start_upload(&key).await?;
+    begun.push((key, upload.clone()));
+    Ok(upload.0)
 }
 
-fn created(request: Request) -> Result<Created> {
+/// Aborts uploads unless their request is on record after all, as it may be when the answer to a commit was lost.
+async fn abandon(context: &Context, request: RequestId, begun: &[(String, UploadId)]) {
+    let aborted: anyhow::Result<()> = async {
+        match context.ledger.request(None, request).await {
+            Ok(_) => return Ok(()),
+            Err(LedgerError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for (key, upload) in begun {
+            context.objects.abort_upload(key, upload).await?;
+        }
+        Ok(())
+    }
+    .await;
+    if let Err(error) = aborted {
+        let error = format!("{error:#}");
+        tracing::warn!(request.id = %request, error, "uploads may be left in the object store");
+    }
+}
+
+async fn created(context: &Context, request: Request) -> Result<Created> {
     let cut = Cut::of(&request)?;
-    Ok(Created { request: view::request(request), part_bytes: cut.part_bytes, parts: cut.parts })
+    let scripts = scripts::link(context, &request).await?;
+    Ok(Created { request: view::request(request), part_bytes: cut.part_bytes, parts: cut.parts, scripts })
 }
 
 fn target(text: &str) -> Result<Version> {

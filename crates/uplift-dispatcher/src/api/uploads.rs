@@ -1,4 +1,4 @@
-//! The dump's upload: which parts are there, links for more, and its end.
+//! The dump's upload: which parts are there, links for more, and its end, which is the scripts' as well.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use uplift_platform::{
 
 use super::{
     auth::Caller,
-    problem::{ApiError, Kind, Result},
-    view,
+    problem::{ApiError, Result},
+    scripts, view,
 };
 use crate::Context;
 
@@ -105,7 +105,7 @@ impl Cut {
     }
 }
 
-/// Which parts the store has.
+/// Which parts the store has, and where the scripts go, where they are attached and not there.
 #[utoipa::path(
     get, path = "/api/v1/requests/{id}/upload", tag = "upload", params(("id" = uuid::Uuid, Path)),
     responses(
@@ -120,8 +120,11 @@ pub(super) async fn state(
     Path(id): Path<RequestId>,
 ) -> Result<Json<UploadState>> {
     let (request, upload) = open_upload(&context, &caller, id).await?;
-    match stored(&context, id, &upload).await? {
-        Some(parts) => Ok(Json(UploadState { part_bytes: Cut::of(&request)?.part_bytes, parts })),
+    match stored(&context, &key::source(id), &upload).await? {
+        Some(parts) => {
+            let scripts = scripts::link(&context, &request).await?;
+            Ok(Json(UploadState { part_bytes: Cut::of(&request)?.part_bytes, parts, scripts }))
+        }
         None => Err(ApiError::conflict(format!(
             "the object store has no open upload for request {id}: if all parts were put, complete it once more; \
              else cancel the request and submit a new one"
@@ -163,7 +166,7 @@ pub(super) async fn links(
     Ok(Json(PartLinks { links }))
 }
 
-/// All parts are there: the request is queued. Repeating this does no harm.
+/// All parts are there, and so are the scripts: the request is queued. Repeating this does no harm.
 #[utoipa::path(
     post, path = "/api/v1/requests/{id}/upload/complete", tag = "upload", params(("id" = uuid::Uuid, Path)),
     request_body = UploadCompleted,
@@ -172,7 +175,7 @@ pub(super) async fn links(
         (status = 409, body = api::Problem, content_type = "application/problem+json",
             description = "The request was cancelled, or its upload is gone"),
         (status = 422, body = api::Problem, content_type = "application/problem+json",
-            description = "Parts are missing, or are not those that were announced"),
+            description = "Parts or scripts are missing, or are not those that were announced"),
     )
 )]
 pub(super) async fn complete(
@@ -188,7 +191,8 @@ pub(super) async fn complete(
         _ => return Ok(Json(view::request(request))),
     }
     let upload = upload_of(&request, "be uploaded")?;
-    let sha256 = completed.sha256.map(sha256).transpose()?;
+    let sha256 = completed.sha256.map(|digest| sha256("sha256", digest)).transpose()?;
+    scripts::assemble(&context, &request).await?;
     let object = assemble(&context, &request, &upload, completed.parts).await?;
     let source = Source { bytes: object.bytes, etag: object.etag, sha256 };
     context.ledger.uploaded(id, &source, &caller.0.actor()).await?;
@@ -197,7 +201,7 @@ pub(super) async fn complete(
     Ok(Json(view::request(context.ledger.request(caller.scope(), id).await?)))
 }
 
-/// Makes the object of its parts, or finds that an earlier call did.
+/// Makes the dump of its parts, or finds that an earlier call did.
 async fn assemble(
     context: &Context,
     request: &Request,
@@ -207,29 +211,42 @@ async fn assemble(
     let key = key::source(request.id);
     let cut = Cut::of(request)?;
     // The store forgets the parts of an upload that it has assembled: then they cannot and need not be checked.
-    let parts = match stored(context, request.id, upload).await? {
+    let parts = match stored(context, &key, upload).await? {
         Some(stored) => {
             cut.check(&stored)?;
             cut.named(given)?
         }
         None => Vec::new(),
     };
+    assembled(context, request.id, &key, upload, parts, cut.bytes).await
+}
+
+/// An upload's object, made of its parts; without parts, as an earlier call has made it. It has the length that was
+/// announced.
+pub(super) async fn assembled(
+    context: &Context,
+    request: RequestId,
+    key: &str,
+    upload: &UploadId,
+    parts: Vec<Part>,
+    bytes: u64,
+) -> Result<Completed> {
     let object = if parts.is_empty() {
-        let found = context.objects.head(&key).await?;
-        found.map(|meta| Completed { etag: meta.etag, bytes: meta.bytes }).ok_or_else(|| gone(request.id))?
+        let found = context.objects.head(key).await?;
+        found.map(|meta| Completed { etag: meta.etag, bytes: meta.bytes }).ok_or_else(|| gone(request))?
     } else {
-        context.objects.complete_upload(&key, upload, parts).await.map_err(|error| match error {
-            ObjectsError::NotFound { .. } => gone(request.id),
+        context.objects.complete_upload(key, upload, parts).await.map_err(|error| match error {
+            ObjectsError::NotFound { .. } => gone(request),
             ObjectsError::Invalid { reason, .. } => {
                 ApiError::invalid(format!("the object store does not take these parts: {reason}"))
             }
             error => error.into(),
         })?
     };
-    if object.bytes != cut.bytes {
+    if object.bytes != bytes {
         return Err(ApiError::conflict(format!(
-            "the upload has {} bytes, and {} were announced: cancel request {} and submit a new one",
-            object.bytes, cut.bytes, request.id
+            "the upload has {} bytes, and {bytes} were announced: cancel request {request} and submit a new one",
+            object.bytes
         )));
     }
     Ok(object)
@@ -255,8 +272,12 @@ fn upload_of(request: &Request, wish: &'static str) -> Result<UploadId> {
 }
 
 /// The parts that the store has; `None` where the upload is not open there any more.
-async fn stored(context: &Context, id: RequestId, upload: &UploadId) -> Result<Option<Vec<UploadedPart>>> {
-    match context.objects.uploaded_parts(&key::source(id), upload).await {
+pub(super) async fn stored(
+    context: &Context,
+    key: &str,
+    upload: &UploadId,
+) -> Result<Option<Vec<UploadedPart>>> {
+    match context.objects.uploaded_parts(key, upload).await {
         Ok(parts) => Ok(Some(
             parts
                 .into_iter()
@@ -271,11 +292,12 @@ async fn stored(context: &Context, id: RequestId, upload: &UploadId) -> Result<O
     }
 }
 
-fn sha256(text: String) -> Result<String> {
+/// A digest as it is written, in the field of that name.
+pub(super) fn sha256(field: &str, text: String) -> Result<String> {
     if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         Ok(text)
     } else {
-        Err(ApiError::new(Kind::Invalid, "`sha256` has to be 64 lower-case hexadecimal digits"))
+        Err(ApiError::invalid(format!("`{field}` has to be 64 lower-case hexadecimal digits")))
     }
 }
 
@@ -325,8 +347,8 @@ mod tests {
 
     #[test]
     fn a_digest_is_written_in_one_way() {
-        assert!(sha256("0a".repeat(32)).is_ok());
-        assert!(sha256("0A".repeat(32)).is_err());
-        assert!(sha256("0a".repeat(31)).is_err());
+        assert!(sha256("sha256", "0a".repeat(32)).is_ok());
+        assert!(sha256("sha256", "0A".repeat(32)).is_err());
+        assert!(sha256("sha256", "0a".repeat(31)).is_err());
     }
 }

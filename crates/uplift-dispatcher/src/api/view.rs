@@ -34,6 +34,7 @@ pub(super) fn request(request: Request) -> api::Request {
         product: request.product,
         source_version: request.source_version.map(String::from),
         target: request.target.into(),
+        scripts: request.scripts,
         state,
         failure,
         progress,

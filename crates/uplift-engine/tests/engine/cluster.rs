@@ -95,6 +95,36 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// What a query says to a role, or why it is not asked.
+    pub(crate) fn sql_as(&self, role: &str, database: &str, query: &str) -> Result<String, String> {
+        let mut psql = self.psql(database);
+        let output = psql.args(["--username", role, "-c", query]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// A session that stays, until it is ended or dropped.
+    pub(crate) fn linger(&self, database: &str) -> Lingering {
+        let mut psql = self.psql(database);
+        psql.args(["-c", "SELECT pg_sleep(300)"]).stderr(Stdio::null());
+        let session = Lingering(psql.spawn().unwrap());
+        let there = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.sql("control", &there) == "0" {
+            assert!(Instant::now() < deadline, "the session does not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        session
+    }
+
+    /// Restores a dump in custom format.
+    pub(crate) fn restore_archive(&self, database: &str, dump: &[u8]) {
+        let file = self.directory.path().join("restore.dump");
+        fs::write(&file, dump).unwrap();
+        let mut restore = self.client("pg_restore", database);
+        succeeded(&restore.args(["--no-owner", "--exit-on-error"]).arg(&file).output().unwrap());
+    }
+
     /// A database as text, without the two lines that differ from one run of `pg_dump` to the next. Rows are
     /// sorted, for a table has no order: `COPY` fills gaps of earlier pages or not, as it is told.
     pub(crate) fn dump(&self, database: &str) -> String {
@@ -117,6 +147,16 @@ impl Cluster {
         let mut command = Command::new(binaries().join(program));
         command.arg("--host").arg(self.socket()).args(["--username=bootstrap", "--dbname", database]);
         command
+    }
+}
+
+/// See [`Cluster::linger`].
+pub(crate) struct Lingering(Child);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

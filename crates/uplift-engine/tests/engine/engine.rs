@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -58,8 +59,14 @@ impl Run {
 
 /// Runs the engine beside a cluster, or beside none.
 pub(crate) fn engine(cluster: Option<&Cluster>, plan: &Plan, input: &[u8]) -> Run {
+    engine_in(Path::new("/nonexistent"), cluster, plan, input)
+}
+
+/// The same, with a folder whose `stage` and `scratch` are where runners read and write.
+pub(crate) fn engine_in(folder: &Path, cluster: Option<&Cluster>, plan: &Plan, input: &[u8]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_uplift-engine"));
     command.env_clear().env("PATH", binaries());
+    command.env("UPLIFT_STAGE", folder.join("stage")).env("UPLIFT_SCRATCH", folder.join("scratch"));
     if let Some(cluster) = cluster {
         command.env("PGHOST", cluster.socket());
     }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
+mod checkpoint;
 mod cluster;
 mod corpus;
 mod engine;
@@ -12,4 +13,5 @@ mod formats;
 mod odoo;
 mod recognised;
 mod refused;
+mod staged;
 mod upgrade;

@@ -34,6 +34,10 @@ pub struct Metrics {
     pub failures: Vec<Sample>,
     /// Requests that wait for a person.
     pub interventions: u64,
+    /// States before a step that failed, saved and not yet removed, in bytes.
+    pub saved_bytes: u64,
+    /// Copies of databases before steps, of all attempts: what they took, in bytes, and how long, in seconds.
+    pub copies: Option<(u64, f64)>,
 }
 
 /// A figure and what it is about.
@@ -130,6 +134,14 @@ const ATTEMPTS: &str = "
 const FAILURES: &str = "
     SELECT outcome, count(*)::float8 FROM attempts WHERE failure IS NOT NULL GROUP BY 1 ORDER BY 1";
 
+const SAVED_BYTES: &str = "
+    SELECT coalesce(sum((checkpoint->>'bytes')::bigint), 0)::bigint FROM attempts
+    WHERE checkpoint IS NOT NULL AND NOT checkpoint_swept";
+
+const COPIES: &str = "
+    SELECT coalesce(sum(checkpoint_bytes), 0)::bigint, coalesce(sum(checkpoint_millis), 0)::float8 / 1000 FROM steps
+    WHERE checkpoint_bytes IS NOT NULL";
+
 const INTERVENTIONS: &str = "SELECT count(*) FROM requests WHERE state = 'intervention'";
 
 impl Ledger {
@@ -160,6 +172,11 @@ impl Ledger {
                 .fetch_one(&mut *tx)
                 .await?
                 .cast_unsigned(),
+            saved_bytes: sqlx::query_scalar::<_, i64>(SAVED_BYTES).fetch_one(&mut *tx).await?.cast_unsigned(),
+            copies: {
+                let (bytes, seconds): (i64, f64) = sqlx::query_as(COPIES).fetch_one(&mut *tx).await?;
+                Some((bytes.cast_unsigned(), seconds))
+            },
         })
     }
 }

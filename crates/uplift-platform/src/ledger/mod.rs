@@ -30,7 +30,7 @@ pub use pack::PackEntry;
 pub use request::{Filter, Request};
 pub use settle::Settlement;
 pub use submission::{Conflict, Source, Submission, Submitted};
-pub use sweep::{DeadAttempt, ExpiredUpload, Hintable, Swept, SweptLeases};
+pub use sweep::{CancelledUpload, DeadAttempt, ExpiredUpload, Hintable, Swept, SweptLeases};
 pub use worker::{WorkerEntry, WorkerState};
 
 /// The ledger, by a pool of connections. Cheap to clone.

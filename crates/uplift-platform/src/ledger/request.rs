@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgPool, Row as _, postgres::PgRow};
 use uplift_core::{
-    AccountId, DatabaseId, Epoch, Format, PackDigest, Purpose, RequestId, Version, WorkerId,
+    AccountId, DatabaseId, Epoch, Format, PackDigest, Purpose, RequestId, Scripts, Version, WorkerId,
     event::Stage,
     request::{State, StateCode},
 };
@@ -30,6 +30,8 @@ pub struct Request {
     pub source_bytes: Option<u64>,
     pub source_etag: Option<String>,
     pub source_sha256: Option<String>,
+    pub scripts: Option<Scripts>,
+    pub scripts_upload_id: Option<String>,
     pub result_format: Option<Format>,
     pub product: Option<String>,
     pub source_version: Option<Version>,
@@ -145,6 +147,8 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         source_bytes: number(row, "source_bytes")?,
         source_etag: row.try_get("source_etag")?,
         source_sha256: row.try_get("source_sha256")?,
+        scripts: scripts(row)?,
+        scripts_upload_id: row.try_get("scripts_upload_id")?,
         result_format: optional(row, "result_format")?,
         product: row.try_get("product")?,
         source_version: optional(row, "source_version")?,
@@ -162,6 +166,12 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
     })
+}
+
+/// The scripts that a request's row names.
+pub(super) fn scripts(row: &PgRow) -> Result<Option<Scripts>, LedgerError> {
+    let sha256: Option<String> = row.try_get("scripts_sha256")?;
+    Ok(number(row, "scripts_bytes")?.zip(sha256).map(|(bytes, sha256)| Scripts { bytes, sha256 }))
 }
 
 fn text<T: std::str::FromStr<Err = String>>(row: &PgRow, column: &str) -> Result<T, LedgerError> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use thiserror::Error;
 use uplift_core::{
-    AccountId, Format, PackDigest, Purpose, RequestId, Version,
+    AccountId, Format, PackDigest, Purpose, RequestId, Scripts, Version,
     request::{State, StateCode, Transition},
 };
 use uuid::Uuid;
@@ -34,6 +34,14 @@ pub struct Submission {
     pub traceparent: Option<String>,
     /// The multipart upload that waits for the dump's parts.
     pub upload_id: String,
+    /// The archive of the customer's own scripts, where one is attached, and the multipart upload that waits for it.
+    pub scripts: Option<(Scripts, String)>,
+}
+
+impl Submission {
+    fn scripts(&self) -> Option<&Scripts> {
+        self.scripts.as_ref().map(|(scripts, _)| scripts)
+    }
 }
 
 /// What became of a submission.
@@ -72,6 +80,16 @@ pub enum Conflict {
     /// The pack that the accepted test ran on was recalled.
     #[error("the pack {0} of the accepted test was recalled: run and accept a new test")]
     PackRecalled(PackDigest),
+    /// Production with other scripts than its accepted test.
+    #[error("{}", other_scripts(.test, .tested.as_ref(), .brought.as_ref()))]
+    OtherScripts {
+        /// The accepted test.
+        test: RequestId,
+        /// What it ran with.
+        tested: Option<Scripts>,
+        /// What came with the submission.
+        brought: Option<Scripts>,
+    },
     /// Only tests are accepted.
     #[error("request {0} is a production upgrade: only a delivered test can be accepted")]
     NotATest(RequestId),
@@ -95,7 +113,8 @@ impl Ledger {
     /// Records a new request that waits for its upload.
     ///
     /// # Errors
-    /// A production request without an accepted test, or an idempotency key used for something else.
+    /// A production request without an accepted test or with other scripts than its test ran with, or an idempotency
+    /// key used for something else.
     pub async fn submit(&self, bearer: &Bearer, wish: &Submission) -> Result<Submitted, LedgerError> {
         // First, since what was possible when the key was new may not be so any more.
         if let Some(known) = self.known(bearer.account, wish).await? {
@@ -110,8 +129,9 @@ impl Ledger {
         let inserted = sqlx::query(
             "WITH submitted AS (
                  INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
-                     traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format)
-                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13)
+                     traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format,
+                     scripts_bytes, scripts_sha256, scripts_upload_id)
+                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
                  ON CONFLICT (account_id, idempotency_key) DO NOTHING RETURNING id)
              INSERT INTO audit (actor, action, request_id) SELECT $14, 'submit', id FROM submitted",
         )
@@ -129,6 +149,9 @@ impl Ledger {
         .bind(accepted.as_ref().map(|(_, pack)| &pack.0))
         .bind(wish.result_format.map(Format::as_str))
         .bind(bearer.actor())
+        .bind(wish.scripts().map(|scripts| scripts.bytes.cast_signed()))
+        .bind(wish.scripts().map(|scripts| &scripts.sha256))
+        .bind(wish.scripts.as_ref().map(|(_, upload)| upload))
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -155,7 +178,8 @@ impl Ledger {
             && known.purpose == wish.purpose
             && known.target == wish.target
             && known.source_bytes == Some(wish.source_bytes)
-            && known.result_format == wish.result_format;
+            && known.result_format == wish.result_format
+            && known.scripts.as_ref() == wish.scripts();
         if same {
             Ok(Some(Submitted::Known(Box::new(known))))
         } else {
@@ -282,14 +306,15 @@ impl Ledger {
     }
 }
 
-/// The newest accepted test of the database and target, and the pack that it ran on.
+/// The newest accepted test of the database and target, and the pack that it ran on. What ran there has to run here.
 async fn accepted_test(
     connection: &mut sqlx::PgConnection,
     database: Uuid,
     wish: &Submission,
 ) -> Result<(Uuid, PackDigest), LedgerError> {
     let rows = sqlx::query(
-        "SELECT r.id, r.target, r.pack_digest, p.recalled_at IS NOT NULL AS recalled
+        "SELECT r.id, r.target, r.pack_digest, r.scripts_bytes, r.scripts_sha256,
+             p.recalled_at IS NOT NULL AS recalled
          FROM requests r JOIN packs p ON p.digest = r.pack_digest
          WHERE r.database_id = $1 AND r.purpose = 'test' AND r.state = 'delivered'
            AND r.accepted_at IS NOT NULL
@@ -308,7 +333,27 @@ async fn accepted_test(
         if row.try_get("recalled")? {
             return Err(Conflict::PackRecalled(pack).into());
         }
-        return Ok((row.try_get("id")?, pack));
+        let (test, tested) = (row.try_get("id")?, request::scripts(&row)?);
+        if tested.as_ref() != wish.scripts() {
+            let brought = wish.scripts().cloned();
+            return Err(Conflict::OtherScripts { test: RequestId(test), tested, brought }.into());
+        }
+        return Ok((test, pack));
     }
     Err(Conflict::NoAcceptedTest { database: wish.database.clone(), target: wish.target.clone() }.into())
+}
+
+fn other_scripts(test: &RequestId, tested: Option<&Scripts>, brought: Option<&Scripts>) -> String {
+    let with = |scripts: Option<&Scripts>, none: &str, some: &str| {
+        scripts.map_or_else(|| none.to_owned(), |scripts| format!("{some} ({scripts})"))
+    };
+    let ran = with(tested, "without scripts", "with scripts");
+    let brings = with(brought, "brings none", if tested.is_some() { "brings others" } else { "brings some" });
+    let mend = match tested {
+        Some(_) => "attach the very file of that test with `--scripts FILE`",
+        None => "leave out `--scripts`",
+    };
+    format!(
+        "the accepted test {test} ran {ran}, and this request {brings}: {mend}, or run and accept a new test"
+    )
 }

@@ -68,6 +68,17 @@ pub struct ExpiredUpload {
     pub upload: String,
 }
 
+/// What a cancelled request may have in the object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelledUpload {
+    /// Which.
+    pub request: RequestId,
+    /// The id of the dump's multipart upload.
+    pub source: String,
+    /// The id of the scripts' multipart upload, where any are attached.
+    pub scripts: Option<String>,
+}
+
 /// How many rows one sweep takes at once.
 const BATCH: i64 = 100;
 
@@ -201,8 +212,8 @@ impl Ledger {
         Ok(stale.len() as u64)
     }
 
-    /// Uploads that nobody will complete: those of attempts that have ended, and those of cancelled requests.
-    /// They stay on record until [`Ledger::upload_ended`] or [`Ledger::upload_aborted`] says otherwise.
+    /// Uploads that nobody will complete: those of attempts that have ended. They stay on record until
+    /// [`Ledger::upload_ended`] says otherwise.
     ///
     /// # Errors
     /// The ledger's.
@@ -232,7 +243,8 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT found.key, found.id FROM unnest($1::text[], $2::text[]) AS found (key, id)
              WHERE NOT EXISTS (SELECT FROM uploads u WHERE u.key = found.key AND u.upload_id = found.id)
-               AND NOT EXISTS (SELECT FROM requests r WHERE r.upload_id = found.id)",
+               AND NOT EXISTS (
+                   SELECT FROM requests r WHERE found.id IN (r.upload_id, r.scripts_upload_id))",
         )
         .bind(keys)
         .bind(ids)
@@ -310,27 +322,36 @@ impl Ledger {
         Ok(())
     }
 
-    /// Customers' uploads of cancelled requests.
+    /// Customers' uploads of cancelled requests, complete or not. They stay on record until
+    /// [`Ledger::upload_removed`] says otherwise.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn cancelled_uploads(&self) -> Result<Vec<(RequestId, String)>, LedgerError> {
+    pub async fn cancelled_uploads(&self) -> Result<Vec<CancelledUpload>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT id, upload_id FROM requests
-             WHERE state = 'cancelled' AND upload_id IS NOT NULL AND uploaded_at IS NULL LIMIT $1",
+            "SELECT id, upload_id, scripts_upload_id FROM requests
+             WHERE state = 'cancelled' AND upload_id IS NOT NULL LIMIT $1",
         )
         .bind(BATCH)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((RequestId(row.try_get("id")?), row.try_get("upload_id")?))).collect()
+        rows.iter()
+            .map(|row| {
+                Ok(CancelledUpload {
+                    request: RequestId(row.try_get("id")?),
+                    source: row.try_get("upload_id")?,
+                    scripts: row.try_get("scripts_upload_id")?,
+                })
+            })
+            .collect()
     }
 
-    /// A cancelled request's upload was aborted.
+    /// What a cancelled request had uploaded is gone.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn upload_aborted(&self, request: RequestId) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE requests SET upload_id = NULL WHERE id = $1")
+    pub async fn upload_removed(&self, request: RequestId) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE requests SET upload_id = NULL, scripts_upload_id = NULL WHERE id = $1")
             .bind(request.0)
             .execute(&self.pool)
             .await?;

@@ -57,8 +57,8 @@ fn odoo_news(message: &str) -> Option<News<'_>> {
     Some(News::Loaded { name, millis: millis(seconds)? })
 }
 
-/// `7 140… [Wed Nov 25 10:00:00 2026] INFO trytond.modules 45% (9/20):party:loading party.xml`, as trytond's command line
-/// writes it; before 6.8 without the percentage.
+/// `7 140… [2026-11-25 10:00:00,000] INFO trytond.modules party:loading party.xml`, as trytond's command line writes it; 8.0
+/// has a space behind the module.
 fn tryton(text: &str) -> Option<Line<'_>> {
     let (_head, rest) = text.split_once("] ")?;
     let mut words = rest.splitn(3, ' ');
@@ -70,17 +70,10 @@ fn tryton(text: &str) -> Option<Line<'_>> {
 }
 
 fn tryton_news(message: &str) -> Option<News<'_>> {
-    let (place, rest) = match message.split_once("% (") {
-        Some((_, rest)) => {
-            let (place, rest) = rest.split_once("):")?;
-            (of(place), rest)
-        }
-        None => (None, message),
-    };
-    let name = rest.split(':').next()?;
+    let name = message.split([':', ' ']).next()?;
     let is_module = !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    is_module.then_some(News::Module { name, place })
+    is_module.then_some(News::Module { name, place: None })
 }
 
 fn is_date(text: &str) -> bool {
@@ -138,14 +131,12 @@ mod tests {
 
     #[test]
     fn trytons_lines_are_read() {
-        let line = read(
-            Dialect::Tryton,
-            "7 139872 [Wed Nov 25 10:00:00 2026] INFO trytond.modules 45% (9/20):party:loading party.xml",
-        );
+        let text = "7 139872 [2026-11-25 23:12:37,122] INFO trytond.modules party:loading party.xml";
+        let line = read(Dialect::Tryton, text);
         assert_eq!(line.severity, Some(Severity::Info));
-        assert_eq!(line.news, Some(News::Module { name: "party", place: Some((9, 20)) }));
+        assert_eq!(line.news, Some(News::Module { name: "party", place: None }));
         let line =
-            read(Dialect::Tryton, "7 139872 [Wed Nov 25 10:00:00 2026] INFO trytond.modules party:register");
+            read(Dialect::Tryton, "7 1 [2026-11-25 23:12:37,122] INFO trytond.modules party load party.xml");
         assert_eq!(line.news, Some(News::Module { name: "party", place: None }));
         let line = read(Dialect::Tryton, "7 1 [Wed Nov 25 10:00:00 2026] ERROR trytond.backend boom");
         assert_eq!((line.severity, line.news), (Some(Severity::Error), None));

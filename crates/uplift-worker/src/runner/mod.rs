@@ -48,8 +48,10 @@ impl Attempt<'_> {
         let plan = Plan::Watch(Watch { disk_bytes: self.context.config.disk_bytes });
         let watch =
             engine::Run { place: &run.id, job: Job::Watch, plan: &plan, input: Input::Empty, output: None };
-        let mut watching = engine::start(sandbox, watch).await?;
-        let mut program = Program::start(sandbox, run, &self.request.target).await?;
+        // Side by side: each takes a container.
+        let (watching, program) =
+            tokio::join!(engine::start(sandbox, watch), Program::start(sandbox, run, &self.request.target));
+        let (mut watching, mut program) = (watching?, program?);
         let mut heard = Heard::new(run);
         let given = Duration::from_secs(run.timeout_seconds);
         let ended = tokio::select! {

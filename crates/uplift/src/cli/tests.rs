@@ -3,6 +3,8 @@ use clap::{CommandFactory as _, Parser as _};
 use super::Cli;
 use crate::exit;
 
+const REQUEST: &str = "01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77";
+
 #[test]
 fn the_arguments_are_sound() {
     Cli::command().debug_assert();
@@ -49,4 +51,18 @@ fn what_needs_waiting_for_needs_the_wait() {
     assert!(parse(&["--result-format", "zstd"]).is_ok());
     assert!(parse(&["--result-format", "rar"]).is_err());
     assert!(Cli::try_parse_from(["uplift", "test", "--dump", "shop.sql", "-t", "new"]).is_err());
+}
+
+#[test]
+fn scripts_go_along_with_a_dump() {
+    let dump = ["--dump", "shop.sql"];
+    let scripts = ["--scripts", "our.tar.gz"];
+    for command in [&["test", "-t", "18.0"][..], &["production", "-t", "18.0"], &["resume", REQUEST]] {
+        let parse = |rest: &[&str]| Cli::try_parse_from(["uplift"].iter().chain(command).chain(rest));
+        assert!(parse(&dump).is_ok(), "{command:?}");
+        assert!(parse(&[dump, scripts].concat()).is_ok(), "{command:?}");
+        assert!(parse(&scripts).is_err(), "{command:?}: without a dump");
+        assert!(parse(&[dump, scripts, scripts].concat()).is_err(), "{command:?}: one archive");
+    }
+    assert!(Cli::try_parse_from(["uplift", "status", REQUEST, "--scripts", "our.tar.gz"]).is_err());
 }

@@ -10,6 +10,7 @@ use uplift_core::{
     api::{Created, NewRequest, Request, ResultView, UploadState, UploadedPart},
     request::StateCode,
 };
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -22,12 +23,13 @@ use crate::{
     follow::{Followed, follow},
     print::{self, Sink},
     text,
-    upload::{Dump, database_name, how_to_resume, parts::Cut, send},
+    upload::{Dump, ScriptsFile, database_name, how_to_resume, parts::Cut, send, send_scripts},
 };
 
 /// A new request.
 pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -> anyhow::Result<Exit> {
     let dump = Dump::open(&args.dump)?;
+    let scripts = args.scripts.as_deref().map(ScriptsFile::read).transpose()?;
     if let Some(folder) = folder(&args.wait) {
         folder.prepare()?;
     }
@@ -42,6 +44,7 @@ pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -
         file_name: dump.file_name(),
         bytes: dump.bytes(),
         result_format: args.result_format,
+        scripts: scripts.as_ref().map(|scripts| scripts.named().clone()),
     };
     // One key for one call: if the answer to the first attempt is lost, the second finds what that one made.
     let key = Uuid::new_v4().to_string();
@@ -50,12 +53,14 @@ pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -
     let response = context.client.send(make, Patience::Short).await?;
     let created: Created = context.client.read(response).await?;
     let cut = Cut::new(dump.bytes(), created.part_bytes)?;
-    upload(context, created.request.id, &dump, cut, Vec::new(), &args.wait).await
+    let upload = Upload { id: created.request.id, dump, scripts, scripts_link: created.scripts };
+    upload.send(context, cut, Vec::new(), &args.wait).await
 }
 
 /// An upload that was interrupted.
 pub(super) async fn resume(context: &Context, args: &Resume) -> anyhow::Result<Exit> {
     let dump = Dump::open(&args.dump)?;
+    let scripts = args.scripts.as_deref().map(ScriptsFile::read).transpose()?;
     if let Some(folder) = folder(&args.wait) {
         folder.prepare()?;
     }
@@ -66,34 +71,83 @@ pub(super) async fn resume(context: &Context, args: &Resume) -> anyhow::Result<E
     }
     let path = ["requests", &args.request.to_string(), "upload"];
     let state: UploadState = context.client.get(&path, &[], Patience::Short).await?;
+    check_scripts(&request, scripts.as_ref(), state.scripts.is_some())?;
     let cut = Cut::new(dump.bytes(), state.part_bytes)?;
-    upload(context, request.id, &dump, cut, cut.kept(state.parts), &args.wait).await
+    let upload = Upload { id: request.id, dump, scripts, scripts_link: state.scripts };
+    upload.send(context, cut, cut.kept(state.parts), &args.wait).await
 }
 
-async fn upload(
-    context: &Context,
-    id: Uuid,
-    dump: &Dump,
-    cut: Cut,
-    kept: Vec<UploadedPart>,
-    wait: &Wait,
-) -> anyhow::Result<Exit> {
-    let how = how_to_resume(id, dump);
-    context.interrupted.leaves(format!("interrupted while uploading; {how}"));
-    let there: u64 = kept.iter().filter_map(|part| part.bytes).sum();
-    let rest = text::bytes(dump.bytes() - there);
-    let kept_words =
-        if there > 0 { format!("; {} are there already", text::bytes(there)) } else { String::new() };
-    let file = text::line(&dump.file_name());
-    context.print.note(&format!("request {id}: uploading {rest} of {file}{kept_words}"));
-    let sent = send(context, id, dump, cut, kept).await;
-    let request = sent.with_context(|| format!("the upload for request {id} stopped; {how}"))?;
-    if !wait.wait {
-        show(context, &request)?;
-        return Ok(Exit::Ok);
+/// Whether the scripts that are given, or not, are those that the request was handed in with.
+fn check_scripts(request: &Request, given: Option<&ScriptsFile>, wanted: bool) -> Result<(), UsageError> {
+    let id = request.id;
+    match (&request.scripts, given) {
+        (None, Some(_)) => Err(UsageError(format!(
+            "request {id} was handed in without scripts: leave out --scripts, or cancel it and hand in both anew"
+        ))),
+        (Some(named), Some(given)) if named != given.named() => Err(UsageError(format!(
+            "{} ({}) is not what request {id} was handed in with ({named}): give that file",
+            given.path().display(),
+            given.named()
+        ))),
+        (Some(named), None) if wanted => Err(UsageError(format!(
+            "the scripts of request {id} ({named}) are not there yet: add --scripts FILE"
+        ))),
+        _ => Ok(()),
     }
-    context.print.note("uploaded; following the log");
-    stay(context, id, wait).await
+}
+
+/// What goes to the store for a request.
+struct Upload {
+    id: Uuid,
+    dump: Dump,
+    scripts: Option<ScriptsFile>,
+    /// Where the scripts go; `None` where they are there.
+    scripts_link: Option<Url>,
+}
+
+impl Upload {
+    async fn send(
+        self,
+        context: &Context,
+        cut: Cut,
+        kept: Vec<UploadedPart>,
+        wait: &Wait,
+    ) -> anyhow::Result<Exit> {
+        let id = self.id;
+        let how = how_to_resume(id, &self.dump, self.scripts.as_ref());
+        context.interrupted.leaves(format!("interrupted while uploading; {how}"));
+        let sent = self.send_both(context, cut, kept).await;
+        let request = sent.with_context(|| format!("the upload for request {id} stopped; {how}"))?;
+        if !wait.wait {
+            show(context, &request)?;
+            return Ok(Exit::Ok);
+        }
+        context.print.note("uploaded; following the log");
+        stay(context, id, wait).await
+    }
+
+    /// The scripts first, which are small.
+    async fn send_both(
+        self,
+        context: &Context,
+        cut: Cut,
+        kept: Vec<UploadedPart>,
+    ) -> anyhow::Result<Request> {
+        let Self { id, dump, scripts, scripts_link } = self;
+        if let (Some(scripts), Some(link)) = (&scripts, scripts_link) {
+            let bytes = text::bytes(scripts.named().bytes);
+            let file = text::line(&scripts.file_name());
+            context.print.note(&format!("request {id}: uploading the scripts {file}, {bytes}"));
+            send_scripts(context, id, scripts, link).await?;
+        }
+        let there: u64 = kept.iter().filter_map(|part| part.bytes).sum();
+        let rest = text::bytes(dump.bytes() - there);
+        let kept_words =
+            if there > 0 { format!("; {} are there already", text::bytes(there)) } else { String::new() };
+        let file = text::line(&dump.file_name());
+        context.print.note(&format!("request {id}: uploading {rest} of {file}{kept_words}"));
+        send(context, id, &dump, cut, kept).await
+    }
 }
 
 async fn stay(context: &Context, id: Uuid, wait: &Wait) -> anyhow::Result<Exit> {

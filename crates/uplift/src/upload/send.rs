@@ -5,18 +5,14 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::{self, Read as _},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    path::Path,
+    sync::Arc,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::ProgressBar;
-use reqwest::{Body, header};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     runtime::Handle,
@@ -26,25 +22,15 @@ use uplift_core::{
     api::{Request, UploadCompleted, UploadedPart},
     request::StateCode,
 };
-use url::Url;
 use uuid::Uuid;
 
-use super::{Dump, links::Links, parts::Cut};
-use crate::{
-    backoff::Backoff,
-    client::{Patience, header_text, innermost},
-    context::Context,
-    print,
+use super::{
+    Dump, ScriptsFile,
+    links::Links,
+    parts::Cut,
+    put::{Attempts, Refusal, put},
 };
-
-/// A part is given up after so many attempts: about five minutes of a broken line.
-const ATTEMPTS: u32 = 14;
-/// The longest pause between two attempts.
-const PAUSE: Duration = Duration::from_secs(30);
-/// No byte has left for so long: the connection is dead, whatever the kernel thinks.
-const STALLED: Duration = Duration::from_secs(60);
-/// How much is handed to the connection at a time, and so how smoothly progress moves.
-const CHUNK: usize = 64 << 10;
+use crate::{client::Patience, context::Context, print, text};
 
 /// Sends what the store has not got, and completes the upload.
 pub(crate) async fn send(
@@ -132,28 +118,7 @@ fn read(
         // Nobody takes it where the sending has failed, which says why itself.
         pieces.blocking_send(piece).map_err(io::Error::other)?;
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Why the store did not take a part.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("the store answered {status}{said}")]
-    Answer { status: u16, said: String },
-    #[error("{0}")]
-    Broken(String),
-}
-
-impl Refusal {
-    /// Whether a new link may help: an expired one is 403, and for some stores 400.
-    const fn blames_link(&self) -> bool {
-        matches!(self, Self::Answer { status: 400 | 403, .. })
-    }
-
-    /// Whether the same would happen again: the upload is gone, or the part is not wanted.
-    const fn is_final(&self) -> bool {
-        matches!(self, Self::Answer { status: 404..=407 | 409..=428, .. })
-    }
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 struct Sender<'a> {
@@ -165,109 +130,33 @@ struct Sender<'a> {
 impl Sender<'_> {
     /// Sends a part until the store has it.
     async fn put(&self, piece: Piece) -> anyhow::Result<UploadedPart> {
-        let mut backoff = Backoff::new(PAUSE);
+        let mut attempts = Attempts::new();
         let mut refused = None;
-        let mut left = ATTEMPTS;
         let failed = || format!("send part {} of the dump", piece.number);
         loop {
             let link = self.links.link(piece.number, refused.as_ref()).await.with_context(failed)?;
-            let error = match self.once(&link, &piece.bytes).await {
+            let error = match put(&self.context.client, &self.bar, &link, &piece.bytes).await {
                 Ok(etag) => {
                     self.links.done(piece.number).await;
                     return Ok(UploadedPart { part: piece.number, etag, bytes: None });
                 }
                 Err(error) => error,
             };
-            left -= 1;
-            if left == 0 || error.is_final() {
-                return Err(anyhow!(error).context(failed()));
-            }
-            self.bar.suspend(|| {
-                self.context.print.note(&format!("part {}: {error}; trying again", piece.number));
-            });
             refused = error.blames_link().then_some(link);
-            backoff.pause().await;
+            let tell = |error: &Refusal| {
+                self.bar.suspend(|| {
+                    self.context.print.note(&format!("part {}: {error}; trying again", piece.number));
+                });
+            };
+            attempts.after(error, tell).await.with_context(failed)?;
         }
     }
-
-    /// One attempt; the tag that the store gives the part.
-    async fn once(&self, link: &Url, bytes: &Bytes) -> Result<String, Refusal> {
-        let sent = Sent { bar: &self.bar, bytes: Arc::default(), kept: false };
-        let body = chunks(bytes.clone(), self.bar.clone(), Arc::clone(&sent.bytes));
-        let put = self.context.client.store().put(link.clone());
-        let put = put.header(header::CONTENT_LENGTH, bytes.len()).body(body).send();
-        let response = tokio::select! {
-            response = put => response.map_err(|error| Refusal::Broken(innermost(&error)))?,
-            () = stalled(&sent.bytes) => return Err(Refusal::Broken("nothing moves any more".into())),
-        };
-        let status = response.status();
-        if !status.is_success() {
-            let body = response.text().await.unwrap_or_default();
-            let said = s3_message(&body).map(|said| format!(" ({said})")).unwrap_or_default();
-            return Err(Refusal::Answer { status: status.as_u16(), said });
-        }
-        let etag = header_text(&response, header::ETAG);
-        let etag = etag.ok_or_else(|| Refusal::Broken("the store gave the part no ETag".into()))?;
-        sent.keep();
-        Ok(etag)
-    }
-}
-
-/// What an attempt has added to the bar: taken back when the attempt fails.
-struct Sent<'a> {
-    bar: &'a ProgressBar,
-    bytes: Arc<AtomicU64>,
-    kept: bool,
-}
-
-impl Sent<'_> {
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Sent<'_> {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.bar.dec(self.bytes.load(Ordering::Relaxed));
-        }
-    }
-}
-
-/// The bytes as a body that says how far it is.
-fn chunks(bytes: Bytes, bar: ProgressBar, sent: Arc<AtomicU64>) -> Body {
-    Body::wrap_stream(stream::unfold(bytes, move |mut rest| {
-        let next = (!rest.is_empty()).then(|| {
-            let chunk = rest.split_to(CHUNK.min(rest.len()));
-            bar.inc(chunk.len() as u64);
-            sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            (Ok::<_, io::Error>(chunk), rest)
-        });
-        std::future::ready(next)
-    }))
-}
-
-/// Ends when no byte has left for a while.
-async fn stalled(sent: &AtomicU64) {
-    let mut before = None;
-    loop {
-        let now = sent.load(Ordering::Relaxed);
-        if before == Some(now) {
-            return;
-        }
-        before = Some(now);
-        tokio::time::sleep(STALLED).await;
-    }
-}
-
-/// The words of S3's error document.
-fn s3_message(body: &str) -> Option<&str> {
-    let (_, rest) = body.split_once("<Message>")?;
-    Some(rest.split_once("</Message>")?.0)
 }
 
 /// What to say when an upload stops half-way.
-pub(crate) fn how_to_resume(request: Uuid, dump: &Dump) -> String {
-    let file = crate::text::argument(&dump.path().to_string_lossy());
-    format!("go on with: uplift resume {request} --dump {file}")
+pub(crate) fn how_to_resume(request: Uuid, dump: &Dump, scripts: Option<&ScriptsFile>) -> String {
+    let argument = |path: &Path| text::argument(&path.to_string_lossy());
+    let scripts =
+        scripts.map(|scripts| format!(" --scripts {}", argument(scripts.path()))).unwrap_or_default();
+    format!("go on with: uplift resume {request} --dump {}{scripts}", argument(dump.path()))
 }

@@ -7,10 +7,11 @@ mod server;
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::{REQUEST, Script, Server};
 
 /// Runs the program as a script would.
@@ -55,6 +56,81 @@ fn an_upload_outlives_expired_links_and_broken_connections() {
     let tags: Vec<&str> =
         seen.completed["parts"].as_array().unwrap().iter().filter_map(|part| part["etag"].as_str()).collect();
     assert_eq!(tags, ["\"tag-1\"", "\"tag-2\"", "\"tag-3\"", "\"tag-4\"", "\"tag-5\""]);
+}
+
+/// An archive of a customer's scripts.
+fn archive(folder: &Path) -> (PathBuf, Vec<u8>) {
+    let path = folder.join("our-scripts.tar");
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(4);
+    archive.append_data(&mut header, "upgrade/sale/18.0.1.0/pre-one.py", &b"pass"[..]).unwrap();
+    let bytes = archive.into_inner().unwrap();
+    fs::write(&path, &bytes).unwrap();
+    (path, bytes)
+}
+
+#[test]
+fn scripts_outlive_expired_links_and_broken_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("shop.sql.gz");
+    fs::write(&dump, DUMP).unwrap();
+    let (path, bytes) = archive(folder.path());
+    let test = |server: &Server, scripts: &Path| {
+        let [dump, scripts] = [&dump, scripts].map(|path| path.to_str().unwrap());
+        uplift(server, &["test", "-t", "18.0", "--dump", dump, "--scripts", scripts])
+    };
+
+    let server = Server::start(Script { refuse_first_links: true, ..Script::default() });
+    let output = test(&server, &path);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let seen = server.seen();
+    assert_eq!(seen.wish["scripts"], json!({ "bytes": bytes.len(), "sha256": server::sha256(&bytes) }));
+    assert_eq!(seen.scripts.unwrap(), bytes);
+    assert_eq!(seen.parts.len(), 5);
+
+    // Nothing at all is sent with what is no archive.
+    let server = Server::start(Script::default());
+    let output = test(&server, &dump);
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(text(&output.stderr).contains("shop.sql.gz is neither a zip nor a tar"), "{output:?}");
+    assert_eq!(server.seen().wish, Value::Null);
+}
+
+#[test]
+fn a_resumed_upload_asks_for_scripts_that_are_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("shop.sql");
+    fs::write(&dump, DUMP).unwrap();
+    let (path, bytes) = archive(folder.path());
+    let named = Some(json!({ "bytes": bytes.len(), "sha256": server::sha256(&bytes) }));
+    let resume = |script: Script, rest: &[&str]| {
+        let server = Server::start(script);
+        let arguments = ["resume", REQUEST, "--dump", dump.to_str().unwrap()];
+        (uplift(&server, &[&arguments[..], rest].concat()), server.seen())
+    };
+    let scripts = ["--scripts", path.to_str().unwrap()];
+    let missing = || Script { scripts: named.clone(), ..Script::default() };
+
+    let (output, seen) = resume(missing(), &[]);
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(text(&output.stderr).contains("are not there yet: add --scripts FILE"), "{output:?}");
+    assert!(seen.parts.is_empty());
+    let (output, seen) = resume(missing(), &scripts);
+    assert_eq!((code(&output), seen.scripts.as_deref()), (0, Some(&bytes[..])), "{output:?}");
+
+    // Once they are there, they need not be given, and are not sent again; but others are not taken for them.
+    for rest in [&[][..], &scripts] {
+        let (output, seen) = resume(Script { scripts_there: true, ..missing() }, rest);
+        assert_eq!((code(&output), seen.scripts, seen.parts.len()), (0, None, 5), "{output:?}");
+    }
+    let other = Some(json!({ "bytes": bytes.len(), "sha256": "ab".repeat(32) }));
+    let (output, _) = resume(Script { scripts: other, ..missing() }, &scripts);
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(text(&output.stderr).contains("is not what request"), "{output:?}");
+    let (output, _) = resume(Script { scripts_there: true, ..Script::default() }, &scripts);
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(text(&output.stderr).contains("was handed in without scripts"), "{output:?}");
 }
 
 #[test]

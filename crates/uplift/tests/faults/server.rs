@@ -34,6 +34,10 @@ pub(crate) struct Script {
     pub(crate) break_part: Option<u32>,
     /// The parts that the store has.
     pub(crate) there: Vec<u32>,
+    /// The store has the scripts.
+    pub(crate) scripts_there: bool,
+    /// The scripts that the request was handed in with.
+    pub(crate) scripts: Option<Value>,
     /// The request's state; empty is `awaiting_upload`.
     pub(crate) state: &'static str,
     /// The log ends, with the request in this state.
@@ -48,6 +52,7 @@ pub(crate) struct Seen {
     pub(crate) wish: Value,
     pub(crate) completed: Value,
     pub(crate) parts: BTreeMap<u32, Bytes>,
+    pub(crate) scripts: Option<Bytes>,
     /// `Last-Event-ID` of each connection to the log.
     pub(crate) resumed_at: Vec<String>,
     /// `Range` of each connection to the result.
@@ -86,6 +91,7 @@ impl Server {
             .route("/api/v1/requests", post(submit))
             .nest(&format!("/api/v1/requests/{REQUEST}"), requests)
             .route("/store/{part}", put(part))
+            .route("/store/scripts", put(scripts))
             .route("/store/result", get(fetch))
             .with_state(Arc::clone(&shared));
         runtime.spawn(async move { axum::serve(listener, router).await });
@@ -126,22 +132,37 @@ fn request(state: &str, wrong_hash: bool) -> Value {
 async fn submit(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(wish): Json<Value>) -> Response {
     assert!(headers.contains_key("idempotency-key"));
     assert_eq!(headers[header::AUTHORIZATION], "Bearer a-secret");
-    shared.seen.lock().unwrap().wish = wish;
-    let created =
+    let mut created =
         json!({ "request": request("awaiting_upload", false), "part_bytes": PART_BYTES, "parts": 5 });
+    if wish.get("scripts").is_some() {
+        created["scripts"] = format!("http://{}/store/scripts?batch=1", shared.address).into();
+    }
+    shared.seen.lock().unwrap().wish = wish;
     (StatusCode::CREATED, Json(created)).into_response()
+}
+
+/// The request as it was handed in.
+fn handed_in(shared: &Shared, state: &str) -> Value {
+    let mut request = request(state, shared.script.wrong_hash);
+    request["scripts"] = shared.script.scripts.clone().unwrap_or_default();
+    request
 }
 
 async fn show(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let state = if shared.script.state.is_empty() { "awaiting_upload" } else { shared.script.state };
-    Json(request(state, shared.script.wrong_hash))
+    Json(handed_in(&shared, state))
 }
 
 async fn there(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let part = |&part: &u32| json!({ "part": part, "etag": format!("\"tag-{part}\""), "bytes": PART_BYTES });
-    Json(
-        json!({ "part_bytes": PART_BYTES, "parts": shared.script.there.iter().map(part).collect::<Vec<_>>() }),
-    )
+    let parts: Vec<Value> = shared.script.there.iter().map(part).collect();
+    let mut state = json!({ "part_bytes": PART_BYTES, "parts": parts });
+    let attached =
+        shared.script.scripts.is_some() || shared.seen.lock().unwrap().wish.get("scripts").is_some();
+    if attached && !shared.script.scripts_there {
+        state["scripts"] = format!("http://{}/store/scripts?batch=2", shared.address).into();
+    }
+    Json(state)
 }
 
 async fn links(State(shared): State<Arc<Shared>>, Json(wanted): Json<Value>) -> Json<Value> {
@@ -170,6 +191,25 @@ async fn part(
     }
     seen.parts.insert(part, body);
     Ok(([(header::ETAG, format!("\"tag-{part}\""))], "").into_response())
+}
+
+/// The first connection over a link that has not expired breaks.
+async fn scripts(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, StatusCode> {
+    assert!(!headers.contains_key(header::AUTHORIZATION), "the store must not see the token");
+    if shared.script.refuse_first_links && query["batch"] == "1" {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    let mut seen = shared.seen.lock().unwrap();
+    if seen.broken.insert(0) {
+        return Ok(broken(b"half an ans"));
+    }
+    seen.scripts = Some(body);
+    Ok(([(header::ETAG, "\"tag\"")], "").into_response())
 }
 
 async fn complete(State(shared): State<Arc<Shared>>, Json(completed): Json<Value>) -> Json<Value> {
