@@ -18,6 +18,7 @@ mod interventions;
 mod majors;
 mod memory;
 mod odoo;
+mod odoo_upgrade;
 mod rolling;
 mod runners;
 mod sample;

@@ -11,21 +11,30 @@ use crate::{pack, repository};
 
 /// The pack of Odoo that ships with the hop 17.0 → 17.1 that is kept beside the tests.
 pub fn odoo_test(folder: &Path) {
-    for (from, to) in [
-        ("deploy/packs/odoo", folder.to_owned()),
-        ("tests/packs/odoo-test/17.0-17.1", folder.join("17.0-17.1")),
-    ] {
-        let copied = Command::new("cp").arg("-r").arg(repository(from)).arg(to).status().unwrap();
-        assert!(copied.success(), "copy {from}");
-    }
+    copy("deploy/packs/odoo", folder);
+    copy("tests/packs/odoo-test/17.0-17.1", &folder.join("17.0-17.1"));
     let manifest = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
-    assert!(
-        manifest.contains("targets = []"),
-        "the pack that ships has targets by now: give this one its own"
-    );
     let hop = std::fs::read_to_string(repository("tests/packs/odoo-test/hop.toml")).unwrap();
-    let manifest = manifest.replace("targets = []", "targets = [\"17.1\"]") + &hop;
+    let targets = "targets = [";
+    assert!(manifest.contains(targets), "the pack that ships writes its targets otherwise by now");
+    let manifest = manifest.replacen(targets, "targets = [\"17.1\", ", 1) + &hop;
     std::fs::write(folder.join("pack.toml"), manifest).unwrap();
+}
+
+/// The pack of Odoo that ships, on the stand-in for the server and with migration scripts of its own. The stand-in can be
+/// told how to misbehave.
+pub fn odoo_upgrade(folder: &Path, fault: Option<&str>) {
+    copy("deploy/packs/odoo", folder);
+    copy("tests/packs/odoo-upgrade/upgrade", &folder.join("upgrade"));
+    let manifest = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
+    let env = fault.map(|fault| format!("env = {{ STAND_IN_FAULT = \"{fault}\" }}\n")).unwrap_or_default();
+    let manifest = manifest.replace("image = \"odoo:", &format!("{env}image = \"uplift-test/odoo:"));
+    std::fs::write(folder.join("pack.toml"), manifest).unwrap();
+}
+
+fn copy(from: &str, to: &Path) {
+    let copied = Command::new("cp").arg("-r").arg(repository(from)).arg(to).status().unwrap();
+    assert!(copied.success(), "copy {from}");
 }
 
 /// The SQL steps between two versions, in the pack's order.

@@ -86,7 +86,7 @@ enum Task {
         #[arg(long)]
         wipe: bool,
     },
-    /// Build the sandbox's images
+    /// Build the sandbox's images, and the runners of ERPs whose code PyPI has
     Images {
         /// Postgres majors
         #[arg(default_values_t = test::MAJORS)]
@@ -120,6 +120,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Task::Bench { bench, runs, inputs } => bench::run(&layout, bench, runs, &inputs),
         Task::Up { workers, env } => up::run(&layout, workers, env.as_deref()).map(|()| ExitCode::SUCCESS),
         Task::Down { wipe } => down::run(&layout, wipe).map(|()| ExitCode::SUCCESS),
-        Task::Images { majors } => images::build(&majors).map(|()| ExitCode::SUCCESS),
+        Task::Images { majors } => {
+            images::build(&majors)?;
+            images::build_runners().map(|()| ExitCode::SUCCESS)
+        }
     }
 }

@@ -48,6 +48,8 @@ pub(crate) fn run(layout: &Layout, keep: bool, nextest_args: &[String]) -> Resul
 fn suite(layout: &Layout, started: &mut Started, nextest_args: &[String]) -> Result<ExitCode> {
     let env = services::ensure(layout, started)?;
     images::build(&MAJORS)?;
+    images::build_runners()?;
+    images::build_stand_ins()?;
     step("nextest", || tools::nextest(layout).map(|(_, text)| text))?;
     build(layout)?;
     let mut failed = checks::run(layout)?;

@@ -1,6 +1,6 @@
 -- Makes a test copy of an Odoo database harmless: nothing in it writes to, charges, or logs in at anything outside,
--- it does not pass for the production database, and people see that it is a copy. Written for 17.0; what other
--- versions name otherwise is added where it is known. It may run twice.
+-- it does not pass for the production database, and people see that it is a copy (from 16.0 on: earlier versions have
+-- no banner). It names what 14.0 to 19.0 name, each where it is there, and may run twice.
 --
 -- A database holds only what its modules made, so every statement runs where its table and columns exist and is
 -- passed over where they do not; anything else that goes wrong stops the run. Each statement that changed rows
@@ -76,6 +76,8 @@ BEGIN
         -- Payments. A provider in test mode stays so, without its credentials.
         ('payment_provider', '{state,is_published}',
          $s$ UPDATE payment_provider SET state = 'disabled', is_published = false WHERE state NOT IN ('test', 'disabled') $s$),
+        -- Up to 15.0.
+        ('payment_acquirer', '{state}', $s$ UPDATE payment_acquirer SET state = 'disabled' WHERE state NOT IN ('test', 'disabled') $s$),
         ('payment_provider', '{is_live}', $s$ UPDATE payment_provider SET is_live = false WHERE is_live $s$),
         ('payment_token', '{active}', $s$ UPDATE payment_token SET active = false WHERE active $s$),
         ('pos_payment_method', '{use_payment_terminal}',
@@ -121,6 +123,9 @@ BEGIN
          $s$ UPDATE res_company SET l10n_in_edi_ewaybill_username = NULL WHERE l10n_in_edi_ewaybill_username IS NOT NULL $s$),
         ('res_company', '{avalara_environment}', $s$ UPDATE res_company SET avalara_environment = 'sandbox' WHERE avalara_environment <> 'sandbox' $s$),
         ('res_company', '{avalara_commit}', $s$ UPDATE res_company SET avalara_commit = false WHERE avalara_commit $s$),
+        -- Pads of Etherpad, up to 15.0.
+        ('res_company', '{pad_server,pad_key}',
+         $s$ UPDATE res_company SET pad_server = NULL, pad_key = NULL WHERE num_nonnulls(pad_server, pad_key) > 0 $s$),
         -- The web site: not the customer's address, not found by search engines, not counted among its visitors.
         ('website', '{domain}', $s$ UPDATE website SET domain = NULL WHERE domain IS NOT NULL $s$),
         ('website', '{cdn_activated}', $s$ UPDATE website SET cdn_activated = false WHERE cdn_activated $s$),
@@ -128,6 +133,9 @@ BEGIN
          $s$ UPDATE website SET robots_txt = E'User-agent: *\nDisallow: /'
              WHERE robots_txt IS DISTINCT FROM E'User-agent: *\nDisallow: /' $s$),
         ('website', '{google_analytics_key}', $s$ UPDATE website SET google_analytics_key = NULL WHERE google_analytics_key IS NOT NULL $s$),
+        ('website', '{google_management_client_id,google_management_client_secret}', -- up to 15.0
+         $s$ UPDATE website SET google_management_client_id = NULL, google_management_client_secret = NULL
+             WHERE num_nonnulls(google_management_client_id, google_management_client_secret) > 0 $s$),
         ('website', '{plausible_shared_key}', $s$ UPDATE website SET plausible_shared_key = NULL WHERE plausible_shared_key IS NOT NULL $s$),
         ('website', '{firebase_enable_push_notifications,firebase_use_own_account}',
          $s$ UPDATE website SET firebase_enable_push_notifications = false, firebase_use_own_account = false
@@ -146,7 +154,8 @@ BEGIN
                  'mail.use_sfu_server', 'mail.sfu_server_url', 'mail.sfu_server_key', 'mail.google_translate_api_key',
                  'google_calendar_client_id', 'google_calendar_client_secret',
                  'microsoft_calendar_client_id', 'microsoft_calendar_client_secret',
-                 'google_gmail_client_id', 'google_gmail_client_secret',
+                 'google_drive_authorization_code', 'google_drive_refresh_token', 'google_drive_client_id',
+                 'google_drive_client_secret', 'google_gmail_client_id', 'google_gmail_client_secret',
                  'microsoft_outlook_client_id', 'microsoft_outlook_client_secret',
                  'recaptcha_public_key', 'recaptcha_private_key', 'cf.turnstile_site_key', 'cf.turnstile_secret_key',
                  'odoo_ocn.project_id', 'ocn.uuid', 'web_map.token_map_box') $s$),
@@ -199,13 +208,13 @@ BEGIN
               -- Flags that choose between a test and a production environment.
               OR (a.atttypid = 'boolean'::regtype
                   AND c.relname IN ('res_company', 'account_journal', 'pos_payment_method', 'delivery_carrier',
-                                    'payment_provider')
+                                    'payment_provider', 'payment_acquirer')
                   AND a.attname ~ '(^|_)test_?(env|environment|mode)$|(^|_)sandbox(_mode)?$|(^|_)prod(uction)?_(env|environment|mode)$')
               -- Credentials, in tables that hold connections.
               OR (a.atttypid IN ('varchar'::regtype, 'text'::regtype, 'bytea'::regtype)
                   AND (
                       (c.relname IN ('res_company', 'pos_payment_method', 'delivery_carrier', 'payment_provider',
-                                     'account_online_link', 'account_edi_proxy_client_user', 'social_account',
+                                     'payment_acquirer', 'account_online_link', 'account_edi_proxy_client_user', 'social_account',
                                      'social_media', 'whatsapp_account', 'amazon_account', 'voip_provider',
                                      'google_calendar_credentials', 'microsoft_calendar_credentials',
                                      'calendar_provider_config', 'mail_ice_server')
@@ -217,12 +226,12 @@ BEGIN
                       OR (c.relname = 'website' AND a.attname ~ '^firebase_.*(key|id)$')
                       OR (c.relname = 'mail_ice_server' AND a.attname = 'credential')))
               -- A payment provider's columns begin with its code; those of the wire transfer are no credentials.
-              OR (c.relname = 'payment_provider' AND a.atttypid IN ('varchar'::regtype, 'text'::regtype)
+              OR (c.relname IN ('payment_provider', 'payment_acquirer') AND a.atttypid IN ('varchar'::regtype, 'text'::regtype)
                   AND a.attname <> 'custom_mode'
                   AND split_part(a.attname, '_', 1) IN (
                       'adyen', 'aps', 'asiapay', 'authorize', 'buckaroo', 'flutterwave', 'mercado', 'mollie', 'ogone',
                       'paypal', 'payulatam', 'payumoney', 'razorpay', 'sips', 'stripe', 'xendit', 'worldline', 'nuvei',
-                      'alipay'))
+                      'alipay', 'ingenico'))
           )
         ORDER BY c.relname, a.attnum
     LOOP

@@ -8,6 +8,7 @@ mod checkpoint;
 mod cluster;
 mod corpus;
 mod engine;
+mod forks;
 mod formats;
 mod odoo;
 mod recognised;

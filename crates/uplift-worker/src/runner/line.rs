@@ -33,9 +33,9 @@ pub(super) fn read(dialect: Dialect, text: &str) -> Line<'_> {
 }
 
 /// `2026-11-25 10:00:00,000 7 INFO work odoo.modules.loading: Module sale loaded in 0.52s, 130 queries (+130 other)`, as
-/// `odoo/netsvc.py` writes it.
+/// `odoo/netsvc.py` writes it, with a space behind it, where its figures of performance would stand.
 fn odoo(text: &str) -> Option<Line<'_>> {
-    let mut words = text.splitn(6, ' ');
+    let mut words = text.trim_end().splitn(6, ' ');
     let (date, time) = (words.next()?, words.next()?);
     if !is_date(date) || !time.contains(',') || words.next()?.parse::<u32>().is_err() {
         return None;
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(line.news, Some(News::Loaded { name: "sale", millis: 520 }));
         let line = read(
             Dialect::Odoo,
-            "2026-11-25 10:00:00,123 7 INFO work odoo.modules.loading: Loading module sale (12/110)",
+            "2026-11-25 10:00:00,123 7 INFO work odoo.modules.loading: Loading module sale (12/110) ",
         );
         assert_eq!(line.news, Some(News::Module { name: "sale", place: Some((12, 110)) }));
         let line = read(Dialect::Odoo, "2026-11-25 10:00:00,123 7 ERROR ? odoo.sql_db: bad query: SELECT 1");

@@ -2,7 +2,7 @@
 -- nobody has matched are both open, although together they come to nothing. Lines without a partner come
 -- together under "no partner".
 SELECT c.name || ' / ' || CASE a.account_type WHEN 'asset_receivable' THEN 'receivable' ELSE 'payable' END || ' / '
-           || coalesce(coalesce(p.name, p.complete_name, '') || ' #' || p.id, 'no partner'),
+           || coalesce(coalesce(p.name, '') || ' #' || p.id, 'no partner'),
        'debit ' || trim_scale(coalesce(sum(l.amount_residual) FILTER (WHERE l.amount_residual > 0), 0))
            || ', credit ' || trim_scale(coalesce(-sum(l.amount_residual) FILTER (WHERE l.amount_residual < 0), 0))
            || ', open ' || trim_scale(sum(l.amount_residual))
@@ -12,5 +12,5 @@ JOIN account_account a ON a.id = l.account_id AND a.account_type IN ('asset_rece
 JOIN res_company c ON c.id = l.company_id
 LEFT JOIN res_partner p ON p.id = l.partner_id
 WHERE l.amount_residual <> 0
-GROUP BY c.id, c.name, a.account_type, p.id, p.name, p.complete_name
+GROUP BY c.id, c.name, a.account_type, p.id, p.name
 ORDER BY c.id, a.account_type, p.id

@@ -1,4 +1,5 @@
-SELECT c.name || ' / ' || a.code || ' ' || coalesce(a.name->>'en_US', '') || ' #' || a.id,
+-- Names are text up to 16.0 and translated, which is JSON, from 17.0 on; as JSON, both read alike.
+SELECT c.name || ' / ' || a.code || ' ' || coalesce(to_jsonb(a.name)->>'en_US', to_jsonb(a.name)#>>'{}', '') || ' #' || a.id,
        'debit ' || trim_scale(coalesce(sum(l.debit), 0)) || ', credit ' || trim_scale(coalesce(sum(l.credit), 0))
            || ', balance ' || trim_scale(coalesce(sum(l.balance), 0))
 FROM account_move_line l

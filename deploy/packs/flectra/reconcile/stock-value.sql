@@ -1,5 +1,5 @@
-SELECT c.name || ' / ' || coalesce('[' || nullif(p.default_code, '') || '] ', '') || coalesce(t.name->>'en_US', '')
-           || ' #' || p.id,
+SELECT c.name || ' / ' || coalesce('[' || nullif(p.default_code, '') || '] ', '')
+           || coalesce(to_jsonb(t.name)->>'en_US', to_jsonb(t.name)#>>'{}', '') || ' #' || p.id,
        trim_scale(coalesce(sum(v.quantity), 0)) || ' worth ' || trim_scale(coalesce(sum(v.value), 0))
 FROM stock_valuation_layer v
 JOIN res_company c ON c.id = v.company_id
