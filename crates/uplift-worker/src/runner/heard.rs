@@ -14,8 +14,14 @@ use uplift_core::{
 
 use super::line::{self, News};
 
-/// How many of the slowest parts are kept.
+/// How many of the slowest parts are told.
 const SLOWEST: usize = 20;
+
+/// No more parts are kept, since what names them is a program's output; the largest ERPs have some thousand modules.
+const MOST_PARTS: usize = 5_000;
+
+/// No part has a longer name, in bytes.
+const LONGEST_PART: usize = 200;
 
 /// How much of a traceback is kept, in bytes: its end says more than its beginning.
 const TRACEBACK: usize = 8_000;
@@ -39,6 +45,7 @@ pub(super) struct Heard<'a> {
     last: Option<String>,
     traceback: Traceback,
     module: Option<(String, Instant)>,
+    script: Option<(String, Instant)>,
     /// The modules in the order in which they were first named.
     named: Vec<String>,
     /// How far the run has come, which it never takes back.
@@ -85,6 +92,7 @@ impl<'a> Heard<'a> {
             last: None,
             traceback: Traceback::default(),
             module: None,
+            script: None,
             named: Vec::new(),
             furthest: (0, 1),
             timings: BTreeMap::new(),
@@ -97,14 +105,20 @@ impl<'a> Heard<'a> {
         let line = line::read(self.run.log, text);
         self.traceback.hear(text, line.severity.is_some());
         let mut place = None;
+        if line.news.is_some()
+            && let Some((script, since)) = self.script.take()
+        {
+            self.took(&script, between(since, now));
+        }
         match line.news {
+            Some(News::Script { module, name }) => self.script = Some((format!("{module}: {name}"), now)),
             Some(News::Module { name, place: of }) => {
                 place = of.or_else(|| self.place_of(name)).and_then(|place| self.further(place));
                 self.enter(Some(name), now);
             }
             Some(News::Loaded { name, millis }) => {
                 self.module = None;
-                *self.timings.entry(name.to_owned()).or_default() += millis;
+                self.took(name, millis);
             }
             None => {}
         }
@@ -141,7 +155,9 @@ impl<'a> Heard<'a> {
             return None;
         }
         let Some(index) = self.named.iter().position(|named| named == name) else {
-            self.named.push(name.to_owned());
+            if self.named.len() < MOST_PARTS {
+                self.named.push(name.to_owned());
+            }
             return None;
         };
         Some((index as u64, self.named.len() as u64))
@@ -163,15 +179,24 @@ impl<'a> Heard<'a> {
             return;
         }
         if let Some((name, since)) = self.module.take() {
-            let millis = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX);
-            *self.timings.entry(name).or_default() += millis;
+            self.took(&name, between(since, now));
         }
         self.module = module.map(|name| (name.to_owned(), now));
+    }
+
+    fn took(&mut self, part: &str, millis: u64) {
+        let part = &part[..part.floor_char_boundary(LONGEST_PART)];
+        if self.timings.len() < MOST_PARTS || self.timings.contains_key(part) {
+            *self.timings.entry(part.to_owned()).or_default() += millis;
+        }
     }
 
     /// The slowest parts, the slowest first.
     pub(super) fn timings(&mut self, now: Instant) -> Vec<Timing> {
         self.enter(None, now);
+        if let Some((script, since)) = self.script.take() {
+            self.took(&script, between(since, now));
+        }
         let timings = std::mem::take(&mut self.timings).into_iter();
         let mut timings: Vec<_> = timings.map(|(part, millis)| Timing { part, millis }).collect();
         timings.sort_by_key(|timing| std::cmp::Reverse(timing.millis));
@@ -197,6 +222,11 @@ impl<'a> Heard<'a> {
         let step = self.run.id.clone();
         Some(ScriptFailure { step, message, detail: Some(detail), ..ScriptFailure::default() })
     }
+}
+
+/// In milliseconds.
+fn between(since: Instant, now: Instant) -> u64 {
+    u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Traceback {
@@ -326,10 +356,17 @@ LINE 1: SELECT x
         let mut heard =
             heard(&said, "2026-11-25 10:00:00,0 7 INFO work o: Module sale loaded in 1.50s, 1 queries");
         let now = Instant::now();
-        let told = heard.hear("2026-11-25 10:00:00,0 7 INFO work o: Loading module stock (2/4)", now);
+        let say = |message: &str| format!("2026-11-25 10:00:00,0 7 INFO work o: {message}");
+        let told = heard.hear(&say("Loading module stock (2/4)"), now);
         assert_eq!(told.place, Some((2, 4)));
+        heard.hear(&say("module stock: Running migration [>18.0.1.1] post-migration"), now);
+        heard.hear(
+            &say("module stock: Running migration [18.0.1.1>] end-check"),
+            now + Duration::from_secs(1),
+        );
         let timings = heard.timings(now + Duration::from_secs(2));
         let timings: Vec<_> = timings.iter().map(|timing| (timing.part.as_str(), timing.millis)).collect();
-        assert_eq!(timings, [("stock", 2000), ("sale", 1500)]);
+        let scripts = [("stock: end-check", 1000), ("stock: post-migration", 1000)];
+        assert_eq!(timings, [("stock", 2000), ("sale", 1500), scripts[0], scripts[1]]);
     }
 }

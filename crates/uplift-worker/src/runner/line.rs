@@ -18,6 +18,8 @@ pub(super) struct Line<'a> {
 pub(super) enum News<'a> {
     /// A module's turn has come; where it says so, which of how many.
     Module { name: &'a str, place: Option<(u64, u64)> },
+    /// A script of a module's begins; it ends where the next news come.
+    Script { module: &'a str, name: &'a str },
     /// A module has taken this long, in milliseconds.
     Loaded { name: &'a str, millis: u64 },
 }
@@ -51,6 +53,13 @@ fn odoo_news(message: &str) -> Option<News<'_>> {
     if let Some(rest) = message.strip_prefix("Loading module ") {
         let (name, place) = rest.split_once(" (")?;
         return Some(News::Module { name, place: of(place.trim_end_matches(')')) });
+    }
+    if let Some(rest) = message.strip_prefix("module ") {
+        let (module, rest) = rest.split_once(": Running ")?;
+        // Odoo after 19 says `upgrade` in its place.
+        let script = rest.strip_prefix("migration ").or_else(|| rest.strip_prefix("upgrade "))?;
+        let (_version, name) = script.split_once("] ")?;
+        return Some(News::Script { module, name: name.trim_end() });
     }
     let (name, rest) = message.strip_prefix("Module ")?.split_once(" loaded in ")?;
     let seconds: f64 = rest.split(['s', ' ', ',']).next()?.parse().ok()?;
@@ -126,6 +135,11 @@ mod tests {
         assert_eq!(line.news, Some(News::Module { name: "sale", place: Some((12, 110)) }));
         let line = read(Dialect::Odoo, "2026-11-25 10:00:00,123 7 ERROR ? odoo.sql_db: bad query: SELECT 1");
         assert_eq!((line.severity, line.message), (Some(Severity::Error), "bad query: SELECT 1"));
+        let line = read(
+            Dialect::Odoo,
+            "2026-11-25 10:00:00,123 7 INFO work odoo.modules.migration: module base: Running migration [>18.0.1.3] pre-migration ",
+        );
+        assert_eq!(line.news, Some(News::Script { module: "base", name: "pre-migration" }));
         assert_eq!(read(Dialect::Odoo, "  File \"x.py\", line 1").severity, None);
     }
 
