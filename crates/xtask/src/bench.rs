@@ -50,6 +50,9 @@ fn measure(
 ) -> Result<ExitCode> {
     let mut env = services::ensure(layout, started)?;
     images::build(&MAJORS)?;
+    if matches!(bench, Bench::Chain | Bench::All) {
+        images::build_runners()?;
+    }
     let release = layout.bin_dir().with_file_name("release");
     loud("build", || {
         let bins = ["build", "--quiet", "--release", "--workspace", "--exclude", "xtask", "--bins"];

@@ -12,7 +12,10 @@ use uplift_core::{
     pack::{Run, Severity},
 };
 
-use super::line::{self, News};
+use super::{
+    line::{self, News},
+    traceback::Traceback,
+};
 
 /// How many of the slowest parts are told.
 const SLOWEST: usize = 20;
@@ -23,14 +26,8 @@ const MOST_PARTS: usize = 5_000;
 /// No part has a longer name, in bytes.
 const LONGEST_PART: usize = 200;
 
-/// How much of a traceback is kept, in bytes: its end says more than its beginning.
-const TRACEBACK: usize = 8_000;
-
 /// How many of the last lines are kept.
 const TAIL: usize = 20;
-
-/// How Python announces one.
-const ANNOUNCED: &str = "Traceback (most recent call last):";
 
 /// Listens to one run.
 pub(super) struct Heard<'a> {
@@ -53,24 +50,6 @@ pub(super) struct Heard<'a> {
     timings: BTreeMap<String, u64>,
     /// How many warnings and errors there were.
     pub(super) notices: u64,
-}
-
-/// The last traceback.
-#[derive(Default)]
-struct Traceback {
-    text: String,
-    state: Where,
-    /// Its last line that is not indented: the exception.
-    exception: Option<String>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Where {
-    #[default]
-    Outside,
-    Frames,
-    /// Behind the exception, whose text may go on.
-    Behind,
 }
 
 /// What a line comes to.
@@ -227,37 +206,6 @@ impl<'a> Heard<'a> {
 /// In milliseconds.
 fn between(since: Instant, now: Instant) -> u64 {
     u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Traceback {
-    fn hear(&mut self, text: &str, has_head: bool) {
-        let announced = text.trim_end().ends_with(ANNOUNCED);
-        let state = match self.state {
-            _ if announced => {
-                self.text.clear();
-                self.exception = None;
-                Where::Frames
-            }
-            Where::Outside => return,
-            // The next line of the log ends it, once there was an exception.
-            Where::Behind if has_head => {
-                self.state = Where::Outside;
-                return;
-            }
-            Where::Frames if !has_head && !text.starts_with([' ', '\t']) && !text.is_empty() => {
-                self.exception = Some(text.to_owned());
-                Where::Behind
-            }
-            state => state,
-        };
-        self.state = state;
-        self.text.push_str(text);
-        self.text.push('\n');
-        if self.text.len() > TRACEBACK {
-            let from = self.text.ceil_char_boundary(self.text.len() - TRACEBACK);
-            self.text.drain(..from);
-        }
-    }
 }
 
 #[cfg(test)]

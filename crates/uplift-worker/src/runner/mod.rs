@@ -2,6 +2,7 @@
 
 mod heard;
 mod line;
+mod traceback;
 
 use std::{
     collections::VecDeque,
