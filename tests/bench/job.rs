@@ -1,6 +1,9 @@
 //! `job`: from `uplift test` to delivered, against the same by hand; and the memory that it takes.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use sqlx::Row as _;
 use uplift_core::{Purpose, RequestId, plan::Script};
@@ -70,7 +73,7 @@ pub(crate) async fn run(runs: usize, inputs: &[Input]) {
 pub(crate) async fn job(fleet: &Fleet, dump: &Dump) -> (RequestId, f64) {
     let began = Instant::now();
     let request = fleet.submit(Purpose::Test, &dump.file, dump.to, dump.name);
-    fleet.delivered(request).await;
+    fleet.delivered_within(request, Duration::from_secs(1200)).await;
     (request, began.elapsed().as_secs_f64())
 }
 

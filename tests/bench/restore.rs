@@ -59,7 +59,7 @@ pub(crate) async fn dump(runs: usize, inputs: &[Input]) {
         let out = scratch.path().join("result.sql.gz");
         for _ in 0..input.runs(runs) {
             let plan = plan::Plan::Dump(plan::Dump {
-                filestore: false,
+                filestore: None,
                 format: Format::Gzip,
                 backup: None,
                 manifest: None,

@@ -58,7 +58,12 @@ impl Fleet {
 
     /// Waits until a request has ended, or waits for a person.
     pub async fn ended(&self, request: RequestId) -> State {
-        eventually(&format!("request {request} ends"), LIMIT, async || {
+        self.ended_within(request, LIMIT).await
+    }
+
+    /// The same for one that takes longer than most.
+    pub async fn ended_within(&self, request: RequestId, limit: Duration) -> State {
+        eventually(&format!("request {request} ends"), limit, async || {
             let state = self.request(request).await.state;
             (state.code().is_final() || state.code() == StateCode::Intervention).then_some(state)
         })
@@ -67,7 +72,12 @@ impl Fleet {
 
     /// Waits until a request is delivered; anything else fails with its log.
     pub async fn delivered(&self, request: RequestId) -> Delivery {
-        match self.ended(request).await {
+        self.delivered_within(request, LIMIT).await
+    }
+
+    /// The same for one that takes longer than most.
+    pub async fn delivered_within(&self, request: RequestId, limit: Duration) -> Delivery {
+        match self.ended_within(request, limit).await {
             State::Delivered(delivery) => delivery,
             other => panic!("request {request} is {other:?}:\n{}", self.log(request).await),
         }

@@ -277,6 +277,9 @@ pub struct Finding {
     pub fatal: Option<Fatal>,
     /// How many rows it concerns.
     pub rows: u64,
+    /// The first of them, as lines for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
 }
 
 /// A table.

@@ -185,8 +185,8 @@ pub struct Dump {
     pub format: Format,
     /// The zip that came in, again, whose other entries go into the zip that goes out.
     pub backup: Option<Input>,
-    /// Whether runners had those files, and may have added to them.
-    pub filestore: bool,
+    /// How many bytes runners may have added to those files; none where they did not have them.
+    pub filestore: Option<u64>,
     /// Asks for what goes into a zip's `manifest.json`: rows of a key and a JSON value.
     pub manifest: Option<String>,
     /// The major of the server that the dump came from, where known: the result can be restored there again.

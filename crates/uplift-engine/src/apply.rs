@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use postgres::Client;
 use uplift_core::{
     Failure,
     event::{Event, StepDone},
@@ -13,7 +13,7 @@ use uplift_core::{
 use crate::{
     ask, checkpoint,
     connect::{Server, Use, WORK},
-    failure::{Outcome, Place, excerpt, of_script, script as fails},
+    failure::{Outcome, Place, of_script, script as fails},
     restore::analyze,
     script::{self, Watchdog},
 };
@@ -27,6 +27,8 @@ const ROWS_SHOWN: usize = 5;
 /// The first step that fails; what came before it stays done.
 pub fn run(server: &Server, plan: &Apply) -> Outcome<()> {
     let events = server.events();
+    // A run's program is gone, and what it asked for may still be at work.
+    server.end_sessions(WORK, "upgrade")?;
     for step in &plan.steps {
         if step.checkpoint {
             checkpoint::take(server, &step.id)?;
@@ -54,7 +56,9 @@ fn run_step(server: &Server, step: &Step) -> Outcome<u64> {
         Action::Sql { .. } => Use::Script,
         Action::Check { .. } => Use::Ask,
         Action::Arrive { .. } => {
-            analyze(server, WORK, "upgrade")?;
+            let mut bare = server.tenant(WORK, Use::Bare)?;
+            let watchdog = Watchdog::watch(bare.cancel_token(), step.timeout_seconds);
+            watchdog.judge(&step.id, analyze(&mut bare, "upgrade"))?;
             Use::Ask
         }
     };
@@ -76,7 +80,7 @@ fn check(client: &mut Client, step: &Step, message: &str) -> Outcome<u64> {
         script::only_query(&step.script.text).map_err(|(line, why)| fails(place(line, ""), why))?;
     // The query begins on the wrapped one's first line, so that lines stay what they are.
     let query = format!("SELECT * FROM ({text}\n) AS offender LIMIT {}", ROWS_SHOWN + 1);
-    let rows = shown_rows(client, &query).map_err(|error| of_script(place(line, &query), &error))?;
+    let rows = ask::shown_rows(client, &query).map_err(|error| of_script(place(line, &query), &error))?;
     if rows.is_empty() {
         return Ok(0);
     }
@@ -99,20 +103,4 @@ fn arrive(client: &mut Client, step: &Step, version: &Version) -> Outcome<u64> {
         format!("the hop's steps went through, and yet the database is at {found} and not at {version}");
     let place = Place { step: &step.id, file: Some(&step.script.file), line: 1, text: "" };
     Err(fails(place, message))
-}
-
-/// A query's rows as lines, for people.
-fn shown_rows(client: &mut Client, query: &str) -> Result<Vec<String>, postgres::Error> {
-    let line = |row: &SimpleQueryRow| {
-        let columns = row.columns().iter().enumerate();
-        let values =
-            columns.map(|(index, column)| format!("{}={}", column.name(), row.get(index).unwrap_or("NULL")));
-        excerpt(&values.collect::<Vec<_>>().join(", "))
-    };
-    let messages = client.simple_query(query)?;
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(line(row)),
-        _ => None,
-    });
-    Ok(rows.collect())
 }

@@ -11,7 +11,7 @@ use uplift_core::{
 
 use crate::{
     events::Events,
-    failure::{Outcome, Place, infrastructure, of_script, ours, rejected, script},
+    failure::{Outcome, Place, excerpt, infrastructure, of_script, ours, rejected, script},
 };
 
 /// The longest version that is one, in characters.
@@ -19,6 +19,9 @@ const MAX_VERSION: usize = 50;
 
 /// The longest identity that is kept, in characters.
 const MAX_IDENTITY: usize = 200;
+
+/// How many of the rows that preflight finds are shown.
+const EXAMPLES: usize = 20;
 
 /// More rows than this are not taken in: modules beyond are left out, invariants are compared by a hash.
 const MAX_PAIRS: usize = 100_000;
@@ -155,7 +158,10 @@ pub(crate) fn preflight(
         let rows = rows(client, &step, &counted)?;
         let count = rows.first().and_then(|row| row.get(0)).and_then(|count| count.parse().ok()).unwrap_or(0);
         if count > 0 {
+            let shown = format!("SELECT * FROM ({}\n) AS problem LIMIT {EXAMPLES}", bare(&query.query));
+            let place = Place { step: &step, file: None, line: 1, text: &shown };
             findings.push(Finding {
+                examples: shown_rows(client, &shown).map_err(|error| of_script(place, &error))?,
                 name: query.name.clone(),
                 meaning: query.meaning.clone(),
                 mend: query.mend.clone(),
@@ -165,6 +171,22 @@ pub(crate) fn preflight(
         }
     }
     Ok(findings)
+}
+
+/// A query's rows as lines, for people.
+pub(crate) fn shown_rows(client: &mut Client, query: &str) -> Result<Vec<String>, postgres::Error> {
+    let line = |row: &SimpleQueryRow| {
+        let columns = row.columns().iter().enumerate();
+        let values =
+            columns.map(|(index, column)| format!("{}={}", column.name(), row.get(index).unwrap_or("NULL")));
+        excerpt(&values.collect::<Vec<_>>().join(", "))
+    };
+    let messages = client.simple_query(query)?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(line(row)),
+        _ => None,
+    });
+    Ok(rows.collect())
 }
 
 /// Asks for what goes into a backup's manifest: keys and their JSON values.

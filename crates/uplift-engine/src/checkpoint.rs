@@ -32,10 +32,12 @@ pub(crate) fn take(server: &Server, step: &str) -> Outcome<()> {
     let strategy = if major >= 15 { " STRATEGY file_copy" } else { "" };
     drop_copy(&mut control)?;
     // A session that lingers would fail the copy.
-    run(&mut control, &format!("ALTER DATABASE {WORK} ALLOW_CONNECTIONS false"))?;
-    end_sessions(&mut control)?;
-    run(&mut control, &format!("CREATE DATABASE {CHECKPOINT} TEMPLATE {WORK}{strategy}"))?;
-    run(&mut control, &format!("ALTER DATABASE {WORK} ALLOW_CONNECTIONS true"))?;
+    run(&mut control, &format!("ALTER DATABASE {WORK} ALLOW_CONNECTIONS false"), step)?;
+    let copied = server.end_sessions(WORK, step).and_then(|()| {
+        run(&mut control, &format!("CREATE DATABASE {CHECKPOINT} TEMPLATE {WORK}{strategy}"), step)
+    });
+    run(&mut control, &format!("ALTER DATABASE {WORK} ALLOW_CONNECTIONS true"), step)?;
+    copied?;
     let bytes: i64 = control
         .query_one("SELECT pg_catalog.pg_database_size($1::text)", &[&CHECKPOINT])
         .map_err(|error| ours(PLACE, &error))?
@@ -69,7 +71,7 @@ pub fn run_plan(server: &Server, sink: impl Write, plan: Checkpoint) -> Outcome<
             format!("ALTER DATABASE {CHECKPOINT} RENAME TO {WORK}"),
             format!("GRANT CREATE, TEMPORARY ON DATABASE {WORK} TO {TENANT}"),
         ] {
-            run(&mut control, &statement)?;
+            run(&mut control, &statement, PLACE)?;
         }
     }
     server.reset_role(WORK)?;
@@ -77,17 +79,11 @@ pub fn run_plan(server: &Server, sink: impl Write, plan: Checkpoint) -> Outcome<
 }
 
 fn drop_copy(control: &mut Client) -> Outcome<()> {
-    run(control, &format!("DROP DATABASE IF EXISTS {CHECKPOINT} WITH (FORCE)"))
+    run(control, &format!("DROP DATABASE IF EXISTS {CHECKPOINT} WITH (FORCE)"), PLACE)
 }
 
-fn end_sessions(control: &mut Client) -> Outcome<()> {
-    let query =
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1";
-    control.execute(query, &[&WORK]).map(drop).map_err(|error| ours(PLACE, &error))
-}
-
-fn run(control: &mut Client, statement: &str) -> Outcome<()> {
-    control.batch_execute(statement).map_err(|error| ours(PLACE, &error))
+fn run(control: &mut Client, statement: &str, place: &str) -> Outcome<()> {
+    control.batch_execute(statement).map_err(|error| ours(place, &error))
 }
 
 fn server_major(control: &mut Client) -> Outcome<u32> {

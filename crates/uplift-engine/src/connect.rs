@@ -158,6 +158,28 @@ impl Server {
         Ok(())
     }
 
+    /// Ends every session of others on a database, and waits until they are gone. `place` is the stage.
+    ///
+    /// # Errors
+    /// The server refuses, or a session does not end.
+    pub fn end_sessions(&self, database: &str, place: &str) -> Outcome<()> {
+        let mut control = self.bootstrap()?;
+        let ending =
+            "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
+                      WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()";
+        let began = Instant::now();
+        loop {
+            let row = control.query_one(ending, &[&database]).map_err(|error| ours(place, &error))?;
+            if row.get::<_, i64>(0) == 0 {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(infrastructure(place, format!("a session on {database} does not end")));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Takes back what the customer's code may have set for later sessions of its role.
     ///
     /// # Errors

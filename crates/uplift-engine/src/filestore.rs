@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::input::InputError;
+
 /// What names of these files begin with in a zip.
 pub(crate) const PREFIX: &str = "filestore/";
 
@@ -22,15 +24,16 @@ pub(crate) fn directory() -> PathBuf {
     scratch().join("filestore")
 }
 
-/// Gives each file to `take`, by its name in a zip and its path, in the order of the names.
+/// Gives each file to `take`, by its name in a zip and its path, in the order of the names. Returns how many others there
+/// are.
 ///
 /// # Errors
 /// What the system or `take` say.
-pub(crate) fn files(take: &mut dyn FnMut(&str, &Path) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn files(take: &mut dyn FnMut(&str, &Path) -> io::Result<()>) -> io::Result<u64> {
     let root = directory();
     // A runner may have put something else in its place.
     if !fs::symlink_metadata(&root).is_ok_and(|found| found.is_dir()) {
-        return Ok(());
+        return Ok(0);
     }
     walk(&root, PREFIX.trim_end_matches('/'), DEPTH, take)
 }
@@ -40,21 +43,30 @@ fn walk(
     name: &str,
     depth: usize,
     take: &mut dyn FnMut(&str, &Path) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+) -> io::Result<u64> {
+    let unreadable = |error| InputError::Added(format!("{name}: {error}"));
+    let mut entries: Vec<_> = fs::read_dir(folder).map_err(unreadable)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
+    let mut skipped = 0;
     for entry in entries {
         let file_name = entry.file_name();
-        let Some(part) = file_name.to_str().filter(|part| is_plain(part)) else { continue };
+        let Some(part) = file_name.to_str().filter(|part| is_plain(part)) else {
+            skipped += 1;
+            continue;
+        };
         let name = format!("{name}/{part}");
         let kind = entry.file_type()?;
         if kind.is_file() {
             take(&name, &entry.path())?;
-        } else if kind.is_dir() && depth > 0 && name != CHECKLIST {
-            walk(&entry.path(), &name, depth - 1, take)?;
+        } else if kind.is_dir() && depth > 0 {
+            if name != CHECKLIST {
+                skipped += walk(&entry.path(), &name, depth - 1, take)?;
+            }
+        } else {
+            skipped += 1;
         }
     }
-    Ok(())
+    Ok(skipped)
 }
 
 /// Where Odoo notes by empty files which attachments may be of no use any more.

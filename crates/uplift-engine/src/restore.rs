@@ -43,7 +43,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
         began.elapsed().as_secs()
     ));
     server.reset_role(WORK)?;
-    analyze(server, WORK, "restore")?;
+    analyze(&mut server.tenant(WORK, Use::Bare)?, "restore")?;
 
     let mut own = server.tenant(WORK, Use::Own)?;
     let mut client = server.tenant(WORK, Use::Ask)?;
@@ -70,8 +70,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
 }
 
 /// Collects the statistics that the planner needs; nothing else does, with autovacuum off.
-pub(crate) fn analyze(server: &Server, database: &str, stage: &str) -> Outcome<()> {
-    let mut client = server.tenant(database, Use::Bare)?;
+pub(crate) fn analyze(client: &mut Client, stage: &str) -> Outcome<()> {
     // The catalogs are not the tenant's, and ANALYZE would say so for each.
     let statement = "SET client_min_messages = error; ANALYZE";
     for statement in statement.split("; ") {
@@ -96,7 +95,8 @@ fn fatal(findings: &[Finding]) -> Outcome<()> {
         let tell = |finding: &&Finding| {
             let mend =
                 finding.mend.as_deref().map(|mend| format!(". This mends it: {mend}")).unwrap_or_default();
-            format!("{} ({} rows){mend}", finding.meaning, finding.rows)
+            let examples = finding.examples.join("; ");
+            format!("{} ({} rows: {examples}){mend}", finding.meaning, finding.rows)
         };
         findings.iter().map(tell).collect::<Vec<_>>().join(". ")
     };

@@ -48,25 +48,22 @@ pub fn run(stdin: Stdin, plan: Stage) -> Outcome<Digest> {
     let read = staged.and_then(|()| io::copy(&mut counted, &mut io::sink()));
     read.map_err(|error| match (plan.what, fault(&error)) {
         (_, Some(InputError::EndedEarly { .. })) => read_failure(PLACE, &error),
-        (Staged::Scripts, _) if is_of_archive(&error) => rejected(format!(
+        (Staged::Scripts, _) if !is_of_disk(&error) => rejected(format!(
             "The archive of scripts cannot be unpacked: {error}. Send a zip or a tar (raw or gzip) of plain files and folders"
+        )),
+        (Staged::Filestore, _) if !is_of_disk(&error) => rejected(format!(
+            "The files of the zip cannot be unpacked: {error}. Make the backup again, or send the dump without its files"
         )),
         _ => infrastructure(PLACE, format!("put files in place: {error}")),
     })?;
     Ok(counted.digest())
 }
 
-/// Whether the archive is at fault, and not the disk.
-fn is_of_archive(error: &io::Error) -> bool {
-    fault(error).is_some()
-        || matches!(
-            error.kind(),
-            io::ErrorKind::InvalidData
-                | io::ErrorKind::InvalidInput
-                | io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::AlreadyExists
-                | io::ErrorKind::Other
-        )
+/// Whether it is the disk that is at fault: whatever else goes wrong follows from the archive, for the folders are fresh.
+fn is_of_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    fault(error).is_none()
+        && matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 /// Makes a folder beside the others that runners read.
@@ -88,6 +85,7 @@ fn unpack(source: &mut impl Read, root: &Path, limit: u64) -> io::Result<()> {
             let name = String::from_utf8_lossy(&entry.name).into_owned();
             let mut body = walker.body(&entry);
             if name.ends_with('/') {
+                room.count()?;
                 io::copy(&mut body, &mut io::sink())?;
             } else {
                 write(root, &name, &mut body, &mut room, 0o644)?;
@@ -96,7 +94,8 @@ fn unpack(source: &mut impl Read, root: &Path, limit: u64) -> io::Result<()> {
         while walker.central()?.is_some() {}
         walker.end()
     } else if head.starts_with(&[0x1f, 0x8b]) {
-        untar(&mut MultiGzDecoder::new(source), root, limit)
+        // A tar's long names are read into memory whole, and a small archive can hold a large one.
+        untar(&mut MultiGzDecoder::new(source).take(limit.saturating_add(1)), root, limit)
     } else {
         untar(&mut source, root, limit)
     }
@@ -108,7 +107,7 @@ fn untar(source: &mut impl Read, root: &Path, limit: u64) -> io::Result<()> {
         let mut entry = entry?;
         let name = entry.path()?.to_string_lossy().into_owned();
         match entry.header().entry_type() {
-            tar::EntryType::Directory | tar::EntryType::XGlobalHeader => {}
+            tar::EntryType::Directory | tar::EntryType::XGlobalHeader => room.count()?,
             tar::EntryType::Regular | tar::EntryType::Continuous => {
                 write(root, &name, &mut entry, &mut room, 0o644)?;
             }
@@ -149,6 +148,13 @@ impl Room {
     const fn new(bytes: u64) -> Self {
         Self { files: MAX_FILES, bytes }
     }
+
+    /// One entry more.
+    fn count(&mut self) -> io::Result<()> {
+        let left = self.files.checked_sub(1);
+        self.files = left.ok_or_else(|| invalid(format!("it holds more than {MAX_FILES} files")))?;
+        Ok(())
+    }
 }
 
 fn write(root: &Path, name: &str, body: &mut impl Read, room: &mut Room, mode: u32) -> io::Result<()> {
@@ -157,10 +163,7 @@ fn write(root: &Path, name: &str, body: &mut impl Read, room: &mut Room, mode: u
     if name.is_empty() || name.len() > 4096 || !name.split('/').all(plain) {
         return Err(invalid(format!("`{name}` is not a path inside the archive")));
     }
-    if room.files == 0 {
-        return Err(invalid(format!("it holds more than {MAX_FILES} files")));
-    }
-    room.files -= 1;
+    room.count()?;
     let path = root.join(name);
     if let Some(parent) = path.parent() {
         make(parent, if mode == 0o666 { 0o777 } else { 0o755 })?;

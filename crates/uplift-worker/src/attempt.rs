@@ -55,9 +55,13 @@ impl Drop for EndedWhenDropped {
 async fn upgrade(context: &Context, hold: &Hold, request: &Request) -> Option<&'static str> {
     let log = Logbook::open(hold.clone(), context.ledger.clone(), context.clock);
     let label = Label { request: request.id, epoch: hold.lease().epoch(), worker: context.worker };
+    let known = stages::Known::new();
     let ended = tokio::select! {
-        stop = hold.stopped() => Err(Ended::Stopped(stop)),
-        done = stages::run(context, hold, request, &log, &label) => done,
+        stop = hold.stopped() => Err(match (stop, known.get()) {
+            (Stop::DeadlinePassed { .. } | Stop::Released(_), Some(Some(failure))) => failure.clone().into(),
+            (stop, _) => Ended::Stopped(stop),
+        }),
+        done = stages::run(context, hold, request, &log, &label, &known) => done,
     };
     let code = ended.as_ref().err().map(Ended::code);
     let Some(settlement) = settlement(ended) else {

@@ -14,7 +14,9 @@ use uplift_core::{
 use uplift_platform::objects::{Reader, Writer};
 use uplift_sandbox::{Exit, Handle, Job, Output, OutputStream, Running, Sandbox, Stdin};
 
-use crate::outcome::{Ended, chain, exit_code, infrastructure, of_objects, of_sandbox, of_source};
+use crate::outcome::{
+    Ended, chain, exit_code, infrastructure, of_objects, of_sandbox, of_scripts, of_source,
+};
 
 /// No event is longer than this, in bytes: a report of ten thousand tables fits well.
 const MAX_EVENT: usize = 32 << 20;
@@ -47,6 +49,8 @@ pub(crate) enum Input<'a> {
     Bytes(Bytes),
     /// The customer's dump.
     Source(&'a mut Reader),
+    /// The customer's own scripts.
+    Scripts(&'a mut Reader),
     /// Our own result.
     Result(&'a mut Reader),
 }
@@ -193,6 +197,11 @@ async fn feed(place: &str, mut stdin: Stdin, line: Vec<u8>, input: Input<'_>) ->
         Input::Bytes(bytes) => open = open && stdin.write_all(&bytes).await.is_ok(),
         Input::Source(reader) => {
             while open && let Some(chunk) = reader.next().await.map_err(|error| of_source(&error, place))? {
+                open = stdin.write_all(&chunk).await.is_ok();
+            }
+        }
+        Input::Scripts(reader) => {
+            while open && let Some(chunk) = reader.next().await.map_err(|error| of_scripts(&error, place))? {
                 open = stdin.write_all(&chunk).await.is_ok();
             }
         }

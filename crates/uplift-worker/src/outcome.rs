@@ -28,6 +28,16 @@ impl Ended {
     }
 }
 
+impl Ended {
+    /// The failure, where it is one.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Failed(failure) => Some((**failure).clone()),
+            Self::Stopped(_) => None,
+        }
+    }
+}
+
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
@@ -68,6 +78,17 @@ pub(crate) fn of_source(error: &ObjectsError, place: &str) -> Failure {
     match error {
         ObjectsError::Changed { difference, .. } => Failure::rejected(format!(
             "the dump in the object store is not what was announced ({difference}): upload it again"
+        )),
+        error => of_objects(error, place),
+    }
+}
+
+/// The same of the customer's scripts.
+pub(crate) fn of_scripts(error: &ObjectsError, place: &str) -> Failure {
+    match error {
+        ObjectsError::Changed { difference, .. } => Failure::rejected(format!(
+            "the scripts in the object store are not what was announced ({difference}): hand the dump in again with \
+             the scripts that you mean"
         )),
         error => of_objects(error, place),
     }

@@ -42,13 +42,14 @@ impl Attempt<'_> {
         sniffed: &Sniffed,
     ) -> Result<Stored, Ended> {
         self.enter(Stage::Dump).await?;
-        let format = self.result_format(sniffed).await;
+        let format = self.result_format(sniffed);
+        self.warn_of_files(format).await;
         let backup = (sniffed.format, format) == (Format::Zip, Format::Zip);
         let backup = backup.then(|| self.input(Format::Zip));
         let plan = Plan::Dump(plan::Dump {
             format,
             backup,
-            filestore: backup.is_some() && way.wants_filestore(),
+            filestore: self.has_filestore(way, sniffed).then_some(self.context.config.disk_bytes),
             manifest: way.pack.probes().manifest,
             source_major: sniffed.server_major,
             neutralize: match self.request.purpose {
@@ -101,13 +102,15 @@ impl Attempt<'_> {
     }
 
     /// What the customer asked for, else what came in.
-    async fn result_format(&self, sniffed: &Sniffed) -> Format {
-        let format = self.request.result_format.unwrap_or(sniffed.format);
+    pub(crate) fn result_format(&self, sniffed: &Sniffed) -> Format {
+        self.request.result_format.unwrap_or(sniffed.format)
+    }
+
+    async fn warn_of_files(&self, format: Format) {
         if let Some(files) = self.facts.files().filter(|files| files.count > 0 && format != Format::Zip) {
             let text = format!("a result in format {format} holds none of the zip's {} files", files.count);
             self.log.say(Level::Warning, &text).await;
         }
-        format
     }
 
     /// Restores the stored result into a second database, and compares.

@@ -1,16 +1,25 @@
 //! The state before a step that failed, saved for whoever looks into it.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use uplift_core::{
     Failure,
     event::{Level, Stage},
     key,
-    pack::Step,
-    plan::{self, Action, Kept, Plan},
+    pack::{Run, Step},
+    plan::{self, Kept, Plan},
     request::Saved,
 };
 use uplift_sandbox::Sandbox;
 
 use crate::{engine::Input, outcome::Ended, patience::patiently, result::Storing, stages::Attempt, way::Way};
+
+/// How long saving may take where dumping has no deadline.
+const LONGEST: Duration = Duration::from_secs(7200);
+
+/// Where an attempt can fail once its hops are through.
+const BEHIND_THE_HOPS: [&str; 4] = ["neutralize", "reconcile", "dump", "prove"];
 
 impl Attempt<'_> {
     /// Saves the state before the step that failed, where there is one, and where a person will look. What failed stays the
@@ -19,8 +28,13 @@ impl Attempt<'_> {
         let Ended::Failed(failure) = ended else { return };
         let (Some(state), step) = (state_before(way, failure), failure.place()) else { return };
         self.log.info(format!("saving the state before {step}")).await;
-        if let Err(error) = self.save(sandbox, state, step).await {
-            tracing::warn!(failure.code = error.code(), failure.place = step, "save the state before a step");
+        let given = self.context.deadlines().stages.limit(Stage::Dump).unwrap_or(LONGEST);
+        let saved = match timeout(given, self.save(sandbox, state, step)).await {
+            Ok(saved) => saved.err().map(|error| error.code()),
+            Err(_) => Some("deadline_passed"),
+        };
+        if let Some(code) = saved {
+            tracing::warn!(failure.code = code, failure.place = step, "save the state before a step");
             self.log.say(Level::Warning, "the state could not be saved").await;
         }
     }
@@ -44,25 +58,22 @@ impl Attempt<'_> {
     }
 }
 
-/// Where the state before the failing step is; none where it is the dump itself, or where it was not kept.
+/// Where the state before the failing step is; none where that is the dump itself. A step whose pack wants no copy has
+/// left what it left.
 fn state_before(way: &Way, failure: &Failure) -> Option<Kept> {
     let place = match failure {
-        Failure::ScriptFailed(_) | Failure::DeadlinePassed { .. } | Failure::OutOfMemory { .. } => {
-            failure.place()
-        }
+        Failure::ScriptFailed(_)
+        | Failure::DeadlinePassed { .. }
+        | Failure::OutOfMemory { .. }
         // Of a run: its scratch folder is full, and Postgres is well. Without a Postgres nothing can be saved, which is
         // found out soon enough.
-        Failure::OutOfDisk { place } => place,
+        | Failure::OutOfDisk { .. } => failure.place(),
         _ => return None,
     };
     match way.steps().find(|step| step.id() == place) {
-        Some(Step::Run(run)) => run.checkpoint.then_some(Kept::Copy),
-        Some(Step::Engine(step)) => match step.action {
-            Action::Sql { transaction: false } => step.checkpoint.then_some(Kept::Copy),
-            Action::Sql { .. } | Action::Check { .. } | Action::Arrive { .. } => Some(Kept::Work),
-        },
-        // What follows the hops: neutralizing, reconciling, proving.
-        None if place != Stage::Upgrade.as_str() => Some(Kept::Work),
-        None => None,
+        Some(Step::Run(Run { checkpoint, .. }) | Step::Engine(plan::Step { checkpoint, .. })) => {
+            Some(if *checkpoint { Kept::Copy } else { Kept::Work })
+        }
+        None => BEHIND_THE_HOPS.contains(&place).then_some(Kept::Work),
     }
 }

@@ -1,9 +1,11 @@
 //! The way of one attempt: fetch → restore → upgrade → dump → prove → settle.
 
+use std::sync::OnceLock;
+
 use bytes::{Bytes, BytesMut};
 use uplift_core::{
     Failure, Format, Purpose,
-    event::{Checkpointed, Event, Invariant, Level, Sniffed, Stage},
+    event::{Checkpointed, Event, Finding, Invariant, Level, Sniffed, Stage},
     failure::ScriptFailure,
     key,
     pack::Compare,
@@ -43,6 +45,7 @@ pub(crate) async fn run(
     request: &Request,
     log: &Logbook,
     label: &Label,
+    known: &Known,
 ) -> Result<Delivery, Ended> {
     let mut attempt = Attempt { context, hold, request, log, facts: Facts::default() };
     let fetch = async {
@@ -59,6 +62,7 @@ pub(crate) async fn run(
     let result = match attempt.make(&sandbox, &way, &sniffed, proven).await {
         Ok(result) => result,
         Err(ended) => {
+            known.get_or_init(|| ended.failure());
             attempt.save_state(&sandbox, &way, &ended).await;
             return Err(ended);
         }
@@ -66,6 +70,9 @@ pub(crate) async fn run(
     let made = report::Made { way: &way, major: sandbox.major(), sniffed: &sniffed, result: &result, proven };
     within(spans::report(), attempt.publish(&made)).await
 }
+
+/// The failure of an attempt whose state is still being saved: what makes the attempt stop then does not change it.
+pub(crate) type Known = OnceLock<Option<Failure>>;
 
 /// An attempt on its way.
 pub(crate) struct Attempt<'a> {
@@ -267,8 +274,10 @@ impl Attempt<'_> {
                     .info(format!("copied the database before {step}: {bytes} bytes, {seconds:.1} s"))
                     .await;
             }
-            Event::Preflight(finding) => {
-                let text = format!("{}: {} rows; {}", finding.name, finding.rows, finding.meaning);
+            Event::Preflight(Finding { name, rows, meaning, mend, examples, .. }) => {
+                let mend = mend.map(|mend| format!("\nthis mends it: {}", mend.trim())).unwrap_or_default();
+                let examples: String = examples.iter().map(|row| format!("\n  {row}")).collect();
+                let text = format!("{name}: {rows} rows; {meaning}{examples}{mend}");
                 self.log.say(Level::Warning, &text).await;
             }
             Event::Reconciled { invariants } if self.hold.stage() == Stage::Dump => {

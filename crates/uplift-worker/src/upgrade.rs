@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What a customer's scripts may take once they are unpacked, in bytes.
-const MAX_SCRIPTS: u64 = 1 << 30;
+const MAX_SCRIPTS: u64 = 256 << 20;
 
 /// Progress is told in so many parts of a step, since a run of one may take most of the time.
 const PARTS: u64 = 1000;
@@ -45,7 +45,7 @@ impl Attempt<'_> {
                 Step::Run(run) => {
                     let checkpoint = run.checkpoint.then(|| run.id.clone());
                     self.apply(sandbox, std::mem::take(&mut batch), checkpoint).await?;
-                    self.run_runner(sandbox, run).await?;
+                    self.run_runner(sandbox, run, self.has_filestore(way, sniffed)).await?;
                 }
             }
         }
@@ -76,16 +76,22 @@ impl Attempt<'_> {
         if let Some(Scripts { bytes, sha256 }) = self.request.scripts.clone() {
             let expect = Expect { bytes, etag: None, sha256: Some(sha256) };
             let mut scripts = self.context.objects.open(&key::scripts(self.request.id), expect);
-            self.stage(sandbox, Staged::Scripts, bytes, MAX_SCRIPTS, Input::Source(&mut scripts)).await?;
+            self.stage(sandbox, Staged::Scripts, bytes, MAX_SCRIPTS, Input::Scripts(&mut scripts)).await?;
             self.log.info(format!("your own scripts are at hand: {bytes} bytes")).await;
         }
-        if sniffed.format == Format::Zip && way.wants_filestore() {
+        if self.has_filestore(way, sniffed) {
             let mut source = self.source();
-            let (bytes, limit) = (self.source_bytes(), self.context.config.max_expanded_bytes);
+            let bytes = self.source_bytes();
+            let limit = self.context.config.max_expanded_bytes.min(self.context.config.disk_bytes);
             self.stage(sandbox, Staged::Filestore, bytes, limit, Input::Source(&mut source)).await?;
             self.log.info("the files of the zip are at hand for the upgrade").await;
         }
         Ok(())
+    }
+
+    /// Whether runs have the files of the zip: where one wants them, and where what it adds to them can come back.
+    pub(crate) fn has_filestore(&self, way: &Way, sniffed: &Sniffed) -> bool {
+        (sniffed.format, self.result_format(sniffed)) == (Format::Zip, Format::Zip) && way.wants_filestore()
     }
 
     async fn stage(
@@ -115,7 +121,8 @@ impl Attempt<'_> {
     /// How far the upgrade is, where the step that runs tells how far that is.
     pub(crate) fn progress_within(&self, done: u64, total: u64) {
         let steps = self.facts.steps.len() as u64;
-        let within = PARTS * done / total.max(1);
+        // What a program says of itself may be any number.
+        let within = PARTS.saturating_mul(done.min(total)) / total.max(1);
         self.hold.progress(PARTS * steps + within.min(PARTS - 1), PARTS * self.facts.total_steps);
     }
 }

@@ -3,7 +3,7 @@ set -eu
 say() { echo "2026-11-25 10:00:00,000 1 $1 work odoo.modules.loading: $2"; }
 
 say INFO 'Loading module base (1/2)'
-[ "$GREETING" = hello ] && [ "$UPLIFT_TARGET" = 2.0 ] && [ "$HOME" = /scratch ] && [ "$(id -u)" = 7003 ]
+[ "$GREETING" = hello ] && [ "$UPLIFT_TARGET" = 2.0 ] && [ "$UPLIFT_HAS_FILESTORE" = no ] && [ "$HOME" = /scratch ] && [ "$(id -u)" = 7003 ]
 [ -f "$UPLIFT_PACK/pack.toml" ] && [ -d "$UPLIFT_FILESTORE" ]
 echo kept > "$HOME/note"
 echo new > "$UPLIFT_FILESTORE/note"

@@ -20,7 +20,7 @@ use crate::{
     events::Events,
     failure::Outcome,
     filestore,
-    input::Counted,
+    input::{Counted, InputError},
     zip::{Content, Role, Tally, Walker, Zip},
 };
 
@@ -45,7 +45,9 @@ pub(super) fn write(
         })
     })?;
     match plan.backup {
-        Some(input) => take_over(stdin, input, zip, manifest, plan.filestore.then_some(server.events())),
+        Some(input) => {
+            take_over(stdin, input, zip, manifest, plan.filestore.map(|bytes| (server.events(), bytes)))
+        }
         None => {
             let written = write_manifest(&mut zip, Map::new(), manifest);
             written.and_then(|()| zip.finish(None::<&mut Walker<io::Empty>>)).map(|()| crate::nothing())
@@ -60,7 +62,7 @@ fn take_over(
     input: Input,
     mut zip: Zip<impl Write>,
     mut manifest: Vec<(String, Value)>,
-    filestore: Option<&Events>,
+    filestore: Option<(&Events, u64)>,
 ) -> io::Result<Digest> {
     let mut counted = Counted::new(source, input.bytes);
     // What it unpacks to was bounded when it was restored; here it is hardly unpacked at all.
@@ -87,8 +89,8 @@ fn take_over(
     if !manifest.is_empty() {
         write_manifest(&mut zip, Map::new(), manifest)?;
     }
-    if let Some(events) = filestore {
-        add_new_files(&mut zip, &walker, &mut tally)?;
+    if let Some((events, bytes)) = filestore {
+        add_new_files(&mut zip, &walker, &mut tally, events, bytes)?;
         events.emit(&Event::Files(tally.files()));
     }
     zip.finish(Some(&mut walker))?;
@@ -96,20 +98,37 @@ fn take_over(
     Ok(counted.digest())
 }
 
-/// Adds the files that are in the filestore and were not in the zip that came in.
-fn add_new_files(zip: &mut Zip<impl Write>, walker: &Walker<impl Read>, tally: &mut Tally) -> io::Result<()> {
-    filestore::files(&mut |name, path| {
+/// Adds the files that are in the filestore and were not in the zip that came in, so many bytes of them at most.
+fn add_new_files(
+    zip: &mut Zip<impl Write>,
+    walker: &Walker<impl Read>,
+    tally: &mut Tally,
+    events: &Events,
+    mut left: u64,
+) -> io::Result<()> {
+    let skipped = filestore::files(&mut |name, path| {
         if walker.has(name.as_bytes()) {
             return Ok(());
         }
-        let mut source = Text { source: File::open(path)?, content: Content { bytes: 0, crc: Crc::new() } };
+        let file = File::open(path).map_err(|error| InputError::Added(format!("{name}: {error}")))?;
+        let content = Content { bytes: 0, crc: Crc::new() };
+        let mut source = Text { source: file.take(left.saturating_add(1)), content };
         let facts = zip.stream(name, |mut sink| {
             compress(&mut source, &mut sink, Packer::Deflate, |_| ())?;
             Ok(source.content)
         })?;
+        left = left.checked_sub(facts.unpacked).ok_or_else(|| {
+            InputError::Added(format!("{name}: they are larger than what they may take of the disk"))
+        })?;
         tally.add(name.as_bytes(), facts);
         Ok(())
-    })
+    })?;
+    if skipped > 0 {
+        events.warning(format!(
+            "{skipped} files beside the database are left out: they are links, or their names are not plain"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the manifest with what has changed; nothing where there is nothing to write.

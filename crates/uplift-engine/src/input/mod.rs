@@ -14,7 +14,11 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use uplift_core::{event::Digest, failure::Failure, plan::Plan};
+use uplift_core::{
+    event::Digest,
+    failure::{Failure, ScriptFailure},
+    plan::Plan,
+};
 
 pub use ahead::Ahead;
 pub(crate) use unpack::unpacked;
@@ -58,6 +62,9 @@ pub enum InputError {
     /// A zip is not what it should be.
     #[error(transparent)]
     Zip(#[from] ZipError),
+    /// What a run has added to the files beside the database cannot be taken along.
+    #[error("a file that the upgrade added beside the database cannot be taken along: {0}")]
+    Added(String),
     /// `pg_restore` cannot read an archive.
     #[error(
         "The dump in custom format cannot be read to its end: {0}. It is truncated or damaged: test it with \
@@ -71,6 +78,11 @@ impl InputError {
     fn failure(&self, place: &str) -> Box<Failure> {
         match self {
             Self::EndedEarly { .. } => infrastructure(place, self.to_string()),
+            Self::Added(_) => Box::new(Failure::ScriptFailed(ScriptFailure {
+                step: place.to_owned(),
+                message: self.to_string(),
+                ..ScriptFailure::default()
+            })),
             Self::Truncated(_)
             | Self::Damaged(_)
             | Self::TooLarge { .. }

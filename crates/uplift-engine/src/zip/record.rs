@@ -44,7 +44,7 @@ pub(crate) struct Local {
 pub(crate) struct Facts {
     pub(super) crc: u32,
     pub(super) packed: u64,
-    pub(super) unpacked: u64,
+    pub(crate) unpacked: u64,
 }
 
 impl Local {

@@ -108,7 +108,7 @@ pub(crate) fn dump_as(format: Format) -> Dump {
     Dump {
         format,
         backup: None,
-        filestore: false,
+        filestore: None,
         manifest: None,
         source_major: None,
         neutralize: Vec::new(),

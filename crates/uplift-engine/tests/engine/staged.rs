@@ -118,7 +118,7 @@ fn what_runners_add_to_a_filestore_comes_back_and_nothing_else_does() {
     fs::write(filestore.join("zz/.hidden"), b"x").unwrap();
     assert!(Command::new("mkfifo").arg(filestore.join("zz/pipe")).status().unwrap().success());
 
-    let plan = Dump { backup: Some(input(&backup)), filestore: true, ..dump_as(Format::Zip) };
+    let plan = Dump { backup: Some(input(&backup)), filestore: Some(MIB), ..dump_as(Format::Zip) };
     let run = engine_in(folder.path(), Some(&cluster), &Plan::Dump(plan), &backup);
     run.done();
     let after: Files =

@@ -291,7 +291,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Attempts whose saved state nobody will look at any more: their request has come to its end.
+    /// Attempts whose saved state nobody will look at any more: their request has come to its end, or to another attempt.
     ///
     /// # Errors
     /// The ledger's.
@@ -299,7 +299,7 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT a.request_id, a.epoch FROM attempts a JOIN requests r ON r.id = a.request_id
              WHERE a.checkpoint IS NOT NULL AND NOT a.checkpoint_swept
-               AND r.state IN ('delivered', 'rejected', 'cancelled') LIMIT $1",
+               AND (r.state IN ('delivered', 'rejected', 'cancelled') OR a.epoch < r.epoch) LIMIT $1",
         )
         .bind(BATCH)
         .fetch_all(&self.pool)

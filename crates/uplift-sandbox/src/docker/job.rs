@@ -15,6 +15,9 @@ use crate::{
     job::{Body, Ended},
 };
 
+/// What a watch may take, in bytes.
+const WATCH_MEMORY: u64 = 64 << 20;
+
 /// Numbers the jobs of this process, so that each has a name of its own.
 static JOBS: AtomicU32 = AtomicU32::new(1);
 
@@ -50,6 +53,8 @@ impl Host {
         let number = JOBS.fetch_add(1, Ordering::Relaxed);
         let engine = || self.image("engine", sandbox.major);
         let label = &sandbox.label;
+        // A watch takes next to nothing, and comes on top of the run that it watches.
+        let memory = if matches!(job, Job::Watch) { WATCH_MEMORY } else { sandbox.limits.job_memory() };
         let mut mounts = Vec::new();
         if sandbox.postgres.is_some() {
             mounts = match &job {
@@ -81,7 +86,7 @@ impl Host {
             arguments: Vec::new(),
             env,
             mounts,
-            memory: sandbox.limits.job_memory(),
+            memory,
             cpus: sandbox.limits.cpus,
             pids: sandbox.limits.pids,
             stdin: true,

@@ -105,6 +105,7 @@ fn what_comes_from_a_dump_is_only_ever_text() {
         mend: Some(hostile.into()),
         fatal: None,
         rows: 1,
+        examples: vec![hostile.into()],
     }];
     report.health.invalid_indexes = vec![hostile.into()];
     report.left_out = vec![LeftOut { what: hostile.into(), count: 1 }];

@@ -23,6 +23,9 @@ const SLOWEST: usize = 20;
 /// No more parts are kept, since what names them is a program's output; the largest ERPs have some thousand modules.
 const MOST_PARTS: usize = 5_000;
 
+/// No more of a line is kept or looked through, in bytes.
+const LONGEST_KEPT: usize = 2_000;
+
 /// No part has a longer name, in bytes.
 const LONGEST_PART: usize = 200;
 
@@ -82,6 +85,10 @@ impl<'a> Heard<'a> {
     /// Takes in a line.
     pub(super) fn hear(&mut self, text: &str, now: Instant) -> Told {
         let line = line::read(self.run.log, text);
+        if line.severity >= Some(Severity::Error) {
+            // Python tells where it was behind the line that says what failed: an earlier tale is of something else.
+            self.traceback = Traceback::default();
+        }
         self.traceback.hear(text, line.severity.is_some());
         let mut place = None;
         if line.news.is_some()
@@ -101,23 +108,24 @@ impl<'a> Heard<'a> {
             }
             None => {}
         }
-        self.tail.push_back(text.to_owned());
+        self.tail.push_back(shortened(text, LONGEST_KEPT).to_owned());
         if self.tail.len() > TAIL {
             self.tail.pop_front();
         }
         if text.starts_with(|first: char| !first.is_whitespace()) {
-            self.last = Some(text.to_owned());
+            self.last = Some(shortened(text, LONGEST_KEPT).to_owned());
         }
         let severity = line.severity.unwrap_or(Severity::Info);
         if severity >= Severity::Warning {
             self.notices += 1;
         }
         if severity >= Severity::Error {
-            self.error = Some(line.message.to_owned());
+            self.error = Some(shortened(line.message, LONGEST_KEPT).to_owned());
         }
-        let tolerated = || self.tolerated.iter().any(|pattern| pattern.is_match(text));
+        let tolerated =
+            || self.tolerated.iter().any(|pattern| pattern.is_match(shortened(text, LONGEST_KEPT)));
         if self.fatal.is_none() && self.run.fatal.contains(&severity) && !tolerated() {
-            self.fatal = Some(line.message.to_owned());
+            self.fatal = Some(shortened(line.message, LONGEST_KEPT).to_owned());
         }
         let level = match severity {
             Severity::Info => Level::Info,
@@ -130,6 +138,7 @@ impl<'a> Heard<'a> {
     /// Where a module stands that was named before, when all were: a program that does not count its modules goes through
     /// their list once before it works on each.
     fn place_of(&mut self, name: &str) -> Option<(u64, u64)> {
+        let name = shortened(name, LONGEST_PART);
         if self.module.as_ref().is_some_and(|(current, _)| current == name) {
             return None;
         }
@@ -164,7 +173,7 @@ impl<'a> Heard<'a> {
     }
 
     fn took(&mut self, part: &str, millis: u64) {
-        let part = &part[..part.floor_char_boundary(LONGEST_PART)];
+        let part = shortened(part, LONGEST_PART);
         if self.timings.len() < MOST_PARTS || self.timings.contains_key(part) {
             *self.timings.entry(part.to_owned()).or_default() += millis;
         }
@@ -201,6 +210,11 @@ impl<'a> Heard<'a> {
         let step = self.run.id.clone();
         Some(ScriptFailure { step, message, detail: Some(detail), ..ScriptFailure::default() })
     }
+}
+
+/// The beginning of a text, at most so many bytes.
+fn shortened(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// In milliseconds.
@@ -275,6 +289,34 @@ LINE 1: SELECT x
         assert_eq!(heard(&lenient, log).failure(0), None);
         let deaf = run(Vec::new(), &[]);
         assert_eq!(heard(&deaf, log).failure(0), None);
+    }
+
+    #[test]
+    fn a_traceback_of_what_was_dealt_with_is_not_the_reason() {
+        let run = run(vec![Severity::Critical], &[]);
+        let log = "\
+2026-11-25 10:00:00,000 7 WARNING work odoo.x: a view was skipped
+Traceback (most recent call last):
+ValueError: long ago
+2026-11-25 10:00:00,000 7 CRITICAL work odoo.y: no more memory for that";
+        let failure = heard(&run, log).failure(255).unwrap();
+        assert_eq!(failure.message, "no more memory for that");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_programs_output_is_bounded() {
+        let run = run(Vec::new(), &[]);
+        let (mut heard, now) = (Heard::new(&run), Instant::now());
+        for number in 0..2 * MOST_PARTS {
+            let name = format!("{number}{}", "x".repeat(10_000));
+            heard.hear(
+                &format!("2026-11-25 10:00:00,0 7 INFO work o: Module {name} loaded in 1.0s, 1 queries"),
+                now,
+            );
+        }
+        assert_eq!(heard.timings.len(), MOST_PARTS);
+        assert!(heard.timings.keys().all(|part| part.len() <= LONGEST_PART));
+        assert!(heard.tail.iter().all(|line| line.len() <= LONGEST_KEPT));
     }
 
     #[test]

@@ -103,7 +103,8 @@ fn severity(word: &str) -> Option<Severity> {
 fn of(place: &str) -> Option<(u64, u64)> {
     let (done, total) = place.split_once('/')?;
     let (done, total) = (done.parse().ok()?, total.parse().ok()?);
-    (done <= total && total > 0).then_some((done, total))
+    // A list of one is Odoo's first, which only holds `base`; a longer one than this is none.
+    (done <= total && (2..1_000_000).contains(&total)).then_some((done, total))
 }
 
 /// Seconds of a log as milliseconds; a number that is none, or that no run takes, is no time.

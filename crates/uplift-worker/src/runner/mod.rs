@@ -12,7 +12,7 @@ use std::{
 use futures_util::StreamExt as _;
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 use uplift_core::{
-    Failure, Version,
+    Failure,
     event::{Event, StepDone},
     pack::Run,
     plan::{Plan, Watch},
@@ -36,22 +36,35 @@ const ENDING: Duration = Duration::from_secs(30);
 
 impl Attempt<'_> {
     /// Runs a step of the product's own code to its end.
-    pub(crate) async fn run_runner(&mut self, sandbox: &Sandbox, run: &Run) -> Result<(), Ended> {
+    pub(crate) async fn run_runner(
+        &mut self,
+        sandbox: &Sandbox,
+        run: &Run,
+        has_filestore: bool,
+    ) -> Result<(), Ended> {
         let mut steps = Steps::default();
-        let ran = self.run_timed(sandbox, run, &mut steps).await;
+        let ran = self.run_timed(sandbox, run, has_filestore, &mut steps).await;
         steps.end(ran.as_ref().err());
         ran
     }
 
-    async fn run_timed(&mut self, sandbox: &Sandbox, run: &Run, steps: &mut Steps) -> Result<(), Ended> {
+    async fn run_timed(
+        &mut self,
+        sandbox: &Sandbox,
+        run: &Run,
+        has_filestore: bool,
+        steps: &mut Steps,
+    ) -> Result<(), Ended> {
         let began = Instant::now();
         self.happen(Event::StepStarted { step: run.id.clone() }, steps).await?;
         let plan = Plan::Watch(Watch { disk_bytes: self.context.config.disk_bytes });
         let watch =
             engine::Run { place: &run.id, job: Job::Watch, plan: &plan, input: Input::Empty, output: None };
         // Side by side: each takes a container.
-        let (watching, program) =
-            tokio::join!(engine::start(sandbox, watch), Program::start(sandbox, run, &self.request.target));
+        let (watching, program) = tokio::join!(
+            engine::start(sandbox, watch),
+            Program::start(sandbox, run, self.surroundings(has_filestore))
+        );
         let (mut watching, mut program) = (watching?, program?);
         let mut heard = Heard::new(run);
         let given = Duration::from_secs(run.timeout_seconds);
@@ -86,6 +99,15 @@ impl Attempt<'_> {
         }
     }
 
+    /// What of its surroundings a run cannot see by itself.
+    fn surroundings(&self, has_filestore: bool) -> [(String, String); 2] {
+        let files = if has_filestore { "yes" } else { "no" };
+        [
+            ("UPLIFT_TARGET".to_owned(), self.request.target.to_string()),
+            ("UPLIFT_HAS_FILESTORE".to_owned(), files.to_owned()),
+        ]
+    }
+
     /// Hands on what the run says, and gives its exit code.
     async fn listen_to(&self, program: &mut Program, run: &Run, heard: &mut Heard<'_>) -> Result<i64, Ended> {
         while let Some(line) = program.next().await? {
@@ -109,12 +131,11 @@ struct Program {
 }
 
 impl Program {
-    async fn start(sandbox: &Sandbox, run: &Run, target: &Version) -> Result<Self, Ended> {
-        let target = ("UPLIFT_TARGET".to_owned(), target.to_string());
+    async fn start(sandbox: &Sandbox, run: &Run, ours: [(String, String); 2]) -> Result<Self, Ended> {
         let job = Job::Runner(Runner {
             image: run.image.clone(),
             command: run.command.clone(),
-            env: run.env.clone().into_iter().chain([target]).collect(),
+            env: run.env.clone().into_iter().chain(ours).collect(),
         });
         let started = sandbox.start(job).await.map_err(|error| of_sandbox(&error, &run.id))?;
         let Running { mut stdin, output, handle } = started;
