@@ -25,3 +25,4 @@ mod sample;
 mod scripts;
 mod standalone;
 mod traces;
+mod tryton;

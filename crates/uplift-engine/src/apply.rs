@@ -59,6 +59,7 @@ fn run_step(server: &Server, step: &Step) -> Outcome<u64> {
             let mut bare = server.tenant(WORK, Use::Bare)?;
             let watchdog = Watchdog::watch(bare.cancel_token(), step.timeout_seconds);
             watchdog.judge(&step.id, analyze(&mut bare, "upgrade"))?;
+            server.analyze_catalogs(WORK, "upgrade")?;
             Use::Ask
         }
     };

@@ -154,6 +154,9 @@ pub(crate) fn preflight(
     let mut findings = Vec::new();
     for query in queries.iter().filter(|query| query.concerns(from, to)) {
         let step = format!("preflight/{}", query.name);
+        if missing_relation(client, &step, &query.requires)?.is_some() {
+            continue;
+        }
         let counted = format!("SELECT pg_catalog.count(*) FROM ({}\n) AS problem", bare(&query.query));
         let rows = rows(client, &step, &counted)?;
         let count = rows.first().and_then(|row| row.get(0)).and_then(|count| count.parse().ok()).unwrap_or(0);

@@ -12,7 +12,8 @@ use crate::{
     failure::{Outcome, infrastructure, ours},
 };
 
-/// Where the bootstrap role works. It never opens a database with the customer's code in it.
+/// Where the bootstrap role works. It opens a database with the customer's code in it for one thing only: see
+/// [`Server::analyze_catalogs`].
 pub const CONTROL: &str = "control";
 /// The database that is upgraded.
 pub const WORK: &str = "work";
@@ -26,6 +27,12 @@ pub const TEMPLATE: &str = "uplift";
 pub const TENANT: &str = "tenant";
 /// The superuser.
 pub const BOOTSTRAP: &str = "bootstrap";
+
+/// Those that are large in an ERP's database, and that `information_schema` and drivers look into.
+const ANALYZE_CATALOGS: &str = "
+    ANALYZE pg_catalog.pg_attrdef, pg_catalog.pg_attribute, pg_catalog.pg_class, pg_catalog.pg_constraint,
+            pg_catalog.pg_depend, pg_catalog.pg_description, pg_catalog.pg_index, pg_catalog.pg_namespace,
+            pg_catalog.pg_proc, pg_catalog.pg_sequence, pg_catalog.pg_trigger, pg_catalog.pg_type";
 
 /// How long the server may take to answer after the sandbox says that it runs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -156,6 +163,19 @@ impl Server {
             control.batch_execute(&statement).map_err(|error| ours(place, &error))?;
         }
         Ok(())
+    }
+
+    /// Collects statistics of the catalogs, which belong to the superuser. What asks `information_schema` again and again, as
+    /// an ERP's update does, is many times slower without: a database with 218 tables took Tryton 270 s in place of 30.
+    ///
+    /// It is the one thing that the superuser does in a database of the customer's: the catalogs hold no code of his, and no
+    /// setting of his reaches this session.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn analyze_catalogs(&self, database: &str, place: &str) -> Outcome<()> {
+        let mut client = self.open(BOOTSTRAP, database, "-c search_path= -c client_min_messages=warning")?;
+        client.batch_execute(ANALYZE_CATALOGS).map_err(|error| ours(place, &error))
     }
 
     /// Ends every session of others on a database, and waits until they are gone. `place` is the stage.

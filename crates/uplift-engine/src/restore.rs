@@ -44,6 +44,7 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     ));
     server.reset_role(WORK)?;
     analyze(&mut server.tenant(WORK, Use::Bare)?, "restore")?;
+    server.analyze_catalogs(WORK, "restore")?;
 
     let mut own = server.tenant(WORK, Use::Own)?;
     let mut client = server.tenant(WORK, Use::Ask)?;

@@ -6,7 +6,8 @@ const GIB: u64 = 1 << 30;
 /// What one sandbox may take of its host.
 ///
 /// Memory is split in halves, one for Postgres and one for the job that runs beside it, so that neither can take
-/// what the other counts on. `cpus` and `pids` hold for each of the two: they mostly wait for each other.
+/// what the other counts on. `cpus` and `pids` hold for each of the two: they mostly wait for each other. A runner is
+/// watched by a third container, which takes 64 MiB at most on top.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Memory of Postgres and job together, swap excluded, `/tmp` and `/dev/shm` included; bytes.
@@ -15,7 +16,8 @@ pub struct Limits {
     pub cpus: f64,
     /// Processes and threads.
     pub pids: i64,
-    /// What Postgres' data directory may take; bytes. It is watched once a second and Postgres is killed above
+    /// What Postgres' data directory may take, a copy before a step included; bytes. Runners may write as much again into
+    /// their scratch folder. It is watched once a second and Postgres is killed above
     /// it, so the volume can be larger by what is written within a second.
     pub disk_bytes: u64,
 }

@@ -18,7 +18,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a job. One at a time, or they share the job's memory unasked.
+    /// Starts a job. One at a time, but for a watch beside a runner: each may take the job's memory.
     ///
     /// # Errors
     ///

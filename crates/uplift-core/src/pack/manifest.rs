@@ -140,6 +140,8 @@ struct PreflightEntry {
     query: Spanned<Query>,
     meaning: String,
     mend: Option<String>,
+    #[serde(default)]
+    requires: Vec<String>,
     fatal: Option<Fatal>,
     hop: Option<Spanned<String>>,
 }
@@ -216,6 +218,7 @@ impl Manifest {
                     query: sql(&entry.query),
                     meaning: entry.meaning.clone(),
                     mend: entry.mend.clone(),
+                    requires: entry.requires.clone(),
                     fatal: entry.fatal,
                     hop: entry.hop.as_ref().and_then(|hop| self.ends(hop.get_ref())),
                 })

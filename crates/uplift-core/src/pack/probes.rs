@@ -76,6 +76,8 @@ pub struct Preflight {
     pub meaning: String,
     /// The SQL that mends them.
     pub mend: Option<String>,
+    /// Relations without which it is not asked.
+    pub requires: Vec<String>,
     /// Whether the upgrade cannot go on with them, and whose business that is.
     pub fatal: Option<Fatal>,
     /// The ends of the hop that they would break; it is asked where that is on the way, else always.

@@ -90,6 +90,7 @@ fn answers_have_bounds() {
         query: "SELECT FROM meta WHERE key = 'name' -- a comment".into(),
         meaning: "it has a name".into(),
         mend: None,
+        requires: Vec::new(),
         fatal: None,
         hop: None,
     });
