@@ -21,7 +21,9 @@ title = "Tryton"
 targets = ["6.1"]
 [detect]
 requires = ["public.ir_module", "public.party_party"]
-version = "SELECT '6.0'"
+version = """
+SELECT CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'party_party'::regclass AND attname = 'shout')
+            THEN '6.1' ELSE '6.0' END"""
 [[hop]]
 from = "6.0"
 to = "6.1"

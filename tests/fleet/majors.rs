@@ -16,17 +16,21 @@ use uplift_tests::{
     request::report,
 };
 
-/// Recognises an Odoo and changes nothing but a mark.
+/// Recognises an Odoo, and leaves a mark that is gone again before the dump.
 const PACK: &str = r#"
 product = "odoo"
 title = "Odoo"
 targets = ["17.1"]
+neutralize = ["unmark.sql"]
 [detect]
 requires = ["public.ir_module_module"]
-version = "SELECT '17.0'"
+version = "SELECT CASE WHEN to_regclass('public.mark') IS NULL THEN '17.0' ELSE '17.1' END"
 [[hop]]
 from = "17.0"
 to = "17.1"
+[[hop.step]]
+name = "mark"
+sql = "mark.sql"
 "#;
 
 #[tokio::test]
@@ -36,6 +40,8 @@ async fn a_dump_of_each_major_is_restored_as_psql_restores_it() {
     let folder = fleet.file("pack");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("pack.toml"), PACK).unwrap();
+    std::fs::write(folder.join("mark.sql"), "CREATE TABLE mark (made boolean)").unwrap();
+    std::fs::write(folder.join("unmark.sql"), "DROP TABLE mark").unwrap();
     fleet.push_pack(&folder);
 
     for major in [13, 15, 17] {

@@ -61,7 +61,7 @@ async fn attempt_of(collector: &Collector, request: RequestId) -> Span {
 async fn has_a_span_for_each_part(fleet: &Fleet, collector: &Collector, request: RequestId, attempt: &Span) {
     let steps: Vec<String> =
         fleet.ledger.steps(request).await.unwrap().into_iter().map(|step| step.step).collect();
-    assert_eq!(steps.len(), 17);
+    assert_eq!(steps.len(), 19);
     let spans = collector.trace(&attempt.trace);
     let named = |name: &str| spans.iter().find(|span| span.name == name).expect(name);
     let (upgrade, dump) = (named("upgrade"), named("dump"));

@@ -1,6 +1,5 @@
 -- From 7.6 on Tryton writes its series down, once an update is through. An earlier database tells it by what its series
--- brought to the tables of ir and res; each line names what is in no series before, and in all after. Odd releases are
--- development. 6.2 and 6.4 differ in neither, and are one here.
+-- brought to the tables of ir and res; each line names what is in no series before, and in all after.
 WITH field AS (
     SELECT attrelid::regclass::text AS of, attname AS name FROM pg_attribute
     WHERE attrelid IN (to_regclass('public.ir_model_field_access'), to_regclass('public.ir_export'),
@@ -13,6 +12,7 @@ SELECT coalesce(
         WHEN EXISTS (SELECT FROM field WHERE of = 'ir_export' AND name = 'records') THEN '7.0'
         WHEN to_regclass('public.ir_model_log') IS NOT NULL THEN '6.8'
         WHEN EXISTS (SELECT FROM field WHERE of = 'ir_export' AND name = 'header') THEN '6.6'
+        WHEN to_regclass('public.ir_ui_view_tree_optional') IS NOT NULL THEN '6.4'
         WHEN to_regclass('public.ir_error') IS NOT NULL THEN '6.2'
         WHEN EXISTS (SELECT FROM field WHERE of = 'ir_sequence' AND name = 'sequence_type') THEN '6.0'
     END)
