@@ -1,7 +1,7 @@
 //! A disposable Postgres and what runs beside it.
 //!
 //! A [`Host`] opens a [`Sandbox`]: a Postgres on a fresh cluster, reachable by its unix socket only. Beside it jobs
-//! run to completion, one after another: the engine, or a runner. A [`Running`] job is fed on stdin and read from
+//! run to completion, one after another: the engine, or a runner with a watch beside it. A [`Running`] job is fed on stdin and read from
 //! stdout and stderr, and ends in an [`Exit`].
 //!
 //! There are two kinds of host. [`docker`] runs everything in containers that hostile bytes cannot leave: it gives no

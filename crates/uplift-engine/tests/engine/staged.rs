@@ -142,7 +142,7 @@ assert after.read('filestore/zz/added') == b'new'";
 }
 
 #[test]
-fn what_takes_too_much_or_hides_is_noticed() {
+fn what_takes_too_much_is_noticed() {
     let folder = folder();
     let watch = |disk_bytes| engine_in(folder.path(), None, &Plan::Watch(Watch { disk_bytes }), b"");
     fs::write(folder.path().join("scratch/file"), vec![1; 100_000]).unwrap();

@@ -15,8 +15,8 @@ use crate::step::{loud, step};
 use base::Base;
 use docker::Image;
 
-/// The series of Tryton that runners exist for: those that databases are upgraded to, and the one that tests make
-/// theirs with.
+/// The series of Tryton that runners exist for: those that databases are upgraded to, and the one that the tests read
+/// what comes in with.
 const TRYTON: [&str; 3] = ["6.0", "7.0", "8.0"];
 
 /// The series of Odoo that tests have a stand-in of, where the server's own image comes from a registry.
