@@ -15,6 +15,7 @@ mod faults;
 mod formats;
 mod http;
 mod interventions;
+mod kept;
 mod majors;
 mod memory;
 mod odoo;

@@ -1,16 +1,11 @@
-//! Steps that run a program in an image: what it finds, how its end is told, what it cannot do, and the state that is kept
-//! for whoever looks into a failure.
+//! Steps that run a program in an image: what it finds, how its end is told, and what it cannot do.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
-use uplift_core::{Purpose, RequestId, key, request::Saved};
-use uplift_platform::objects::Expect;
+use uplift_core::Purpose;
 use uplift_tests::{
-    compare, eventually,
+    eventually,
     fleet::{Fleet, Options},
     postgres::Database,
     repository,
@@ -99,6 +94,12 @@ async fn a_customers_own_scripts_run_behind_the_hops() {
         "{handed_in:?}"
     );
 
+    // Some kilobytes that would be some hundred megabytes.
+    let bomb = dumps::file(&fleet, "bomb.zip", &dumps::zip_of("z.writestr('x', bytes(300 << 20))"));
+    let handed_in = HandedIn::of(submit(&bomb, "bomb").arg("--wait").output().unwrap());
+    assert_eq!(handed_in.code, Some(10), "{handed_in:?}");
+    assert!(handed_in.message().contains("holds more than 268435456 bytes when unpacked"), "{handed_in:?}");
+
     // A pack without a place for them says so.
     fleet.push_pack(&repository("deploy/packs/sample"));
     let handed_in = HandedIn::of(submit(&good, "plain").arg("--wait").output().unwrap());
@@ -128,13 +129,29 @@ async fn what_a_program_may_not_do_is_stopped_and_named() {
     assert_eq!(fleet.log(strays.id()).await.matches("Read-only file system").count(), 3 + 1);
 
     let (fills, stays, eats) = tokio::join!(hand_in("4.7"), hand_in("4.8"), hand_in("4.9"));
+    let (hides, drowns) = tokio::join!(hand_in("4.12"), hand_in("4.13"));
     assert_eq!(*fills.failure(), json!({"code": "out_of_disk", "place": "1.0-4.7/fills"}));
+    assert_eq!(*hides.failure(), json!({"code": "out_of_disk", "place": "1.0-4.12/hides"}));
+    assert_eq!(drowns.failure()["code"], "out_of_disk", "{drowns:?}");
     assert_eq!(*stays.failure(), json!({"code": "deadline_passed", "place": "1.0-4.8/stays", "seconds": 3}));
     assert_eq!(*eats.failure(), json!({"code": "out_of_memory", "place": "1.0-4.9/eats"}));
     // A run that was broken off leaves a state that can be looked into, too.
     for broken_off in [&fills, &stays, &eats] {
         assert!(fleet.ledger.checkpoint(broken_off.id()).await.unwrap().is_some(), "{broken_off:?}");
     }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_program_left_running_in_the_database_is_ended() {
+    let fleet = fleet().await;
+    let sample = dumps::sample().await;
+    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
+    sample.remove().await;
+    let request = fleet.submit(Purpose::Test, &dump, "4.14", "shop");
+    fleet.delivered(request).await;
+    let log = fleet.log(request).await;
+    assert!(log.contains(" 0 linger"), "{log}");
     fleet.stop().await;
 }
 
@@ -183,44 +200,7 @@ async fn what_is_missing_or_vanishes_is_ours_to_mend() {
     fleet.stop().await;
 }
 
-#[tokio::test]
-async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
-    let fleet = fleet().await;
-    let sample = dumps::sample().await;
-    let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
-    let failed = fleet.hand_in(Purpose::Test, &dump, "4.2", "shop").await;
-    assert_eq!(failed.code, Some(11), "{failed:?}");
-    let failure = failed.failure();
-    let message = "psycopg2.errors.NotNullViolation: column \"code\" contains null values";
-    assert_eq!((&failure["step"], &failure["message"]), (&json!("1.0-4.2/breaks"), &json!(message)));
-    let detail = failure["detail"].as_str().unwrap();
-    assert!(detail.starts_with("exit code 1\nTraceback (most recent call last):"), "{detail}");
-
-    let (saved, file) = checkpoint(&fleet, failed.id()).await;
-    assert_eq!((saved.step.as_str(), saved.postgres_major), ("1.0-4.2/breaks", 15));
-    let kept = Database::create("kept").await;
-    kept.restore(&file);
-    // The same by hand: the dump, and the one step before.
-    sample.psql_file(&repository("tests/packs/runners/prepare.sql"), &[]);
-    compare::assert_same(&sample, &kept).await;
-    sample.remove().await;
-    kept.remove().await;
-
-    let metrics = fleet.ledger.metrics(&[1.0]).await.unwrap();
-    assert_eq!(metrics.saved_bytes, saved.bytes);
-    assert!(metrics.copies.is_some_and(|(copied, _)| copied > 1 << 20), "{:?}", metrics.copies);
-
-    // It is of use until somebody has ended the request.
-    fleet.must(&["cancel", &failed.id().to_string()]);
-    eventually("the state is removed", LIMIT, async || {
-        let left = fleet.objects.list("requests/").await.unwrap();
-        (!left.iter().any(|object| object.key.contains("/checkpoints/"))).then_some(())
-    })
-    .await;
-    fleet.stop().await;
-}
-
-async fn fleet() -> Fleet {
+pub(crate) async fn fleet() -> Fleet {
     let worker = "slots = 2".to_owned();
     let environment = vec![("UPLIFT__WORKER__DISK_BYTES".to_owned(), "629145600".to_owned())];
     let fleet = Fleet::with(Options { worker, environment, ..Options::default() }).await;
@@ -235,18 +215,6 @@ fn said(handed_in: &HandedIn, step: &str, words: &str) {
     let failure = handed_in.failure();
     assert_eq!((&failure["code"], &failure["step"]), (&json!("script_failed"), &json!(step)), "{failure}");
     assert!(failure["message"].as_str().unwrap().contains(words), "{failure}");
-}
-
-/// The state that a request's newest attempt has saved, beside the fleet.
-pub(crate) async fn checkpoint(fleet: &Fleet, request: RequestId) -> (Saved, PathBuf) {
-    let (epoch, saved) = fleet.ledger.checkpoint(request).await.unwrap().expect("a saved state");
-    let expect = Expect { bytes: saved.bytes, etag: None, sha256: Some(saved.sha256.clone()) };
-    let mut reader = fleet.objects.open(&key::checkpoint(request, epoch), expect);
-    let mut bytes = Vec::new();
-    while let Some(chunk) = reader.next().await.unwrap() {
-        bytes.extend_from_slice(&chunk);
-    }
-    (saved, dumps::file(fleet, &format!("{request}.dump"), &bytes))
 }
 
 fn docker(arguments: &[&str]) -> String {

@@ -1,6 +1,7 @@
 //! Tryton from 6.0 to 8.0 in one request, by Tryton's own code; and what its code says of a database before and after.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -16,13 +17,49 @@ use uplift_tests::{
     request::report,
 };
 
-use crate::runners::checkpoint;
+use crate::kept::checkpoint;
 
 /// Two updates and two validations of every record, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(1500);
 
 /// A step of the pack that the documentation wants, and without which Tryton's update fails.
 const RENAMES: &str = "[[hop.step]]\nname = \"before\"\nsql = \"7.0-8.0/before.sql\"\n\n";
+
+/// Dictionaries and selections of several that are texts still.
+const TEXTS: &str = "SELECT coalesce(string_agg(c.table_name || '.' || c.column_name, ' '), '')
+    FROM ir_model_field f JOIN information_schema.columns c
+      ON c.table_name = replace(f.model, '.', '_') AND c.column_name = f.name
+    WHERE f.ttype IN ('dict', 'multiselection') AND c.data_type <> 'jsonb'";
+
+#[tokio::test]
+async fn a_database_made_by_tryton_6_says_the_same_to_tryton_8() {
+    let fleet = Fleet::with(Options { workers: 1, ..Options::default() }).await;
+    fleet.push_pack(&repository("deploy/packs/tryton"));
+    let made = Database::create("tryton").await;
+    tryton("6.0", &made, &["python3", "/tests/make.py", &made.name]);
+    let before = read("6.0", &made);
+    many(&before);
+    let dump = fleet.file("tryton.dump");
+    dump_custom(&made, &dump);
+    made.remove().await;
+
+    let request = fleet.submit(Purpose::Test, &dump, "8.0", "tryton");
+    fleet.delivered_within(request, LIMIT).await;
+    let downloads = fleet.download(request);
+    let report = check_report(&downloads);
+    let invoices =
+        report["reconcile"].as_array().unwrap().iter().find(|pair| pair["before"]["name"] == "invoices");
+    assert!(
+        invoices.is_some_and(|pair| pair["before"]["items"].as_array().unwrap().len() > 3),
+        "{invoices:?}"
+    );
+    let upgraded = restored(&downloads).await;
+    says_the_same(&before, &read("8.0", &upgraded));
+    validate("8.0", &upgraded);
+    assert_eq!(upgraded.value(TEXTS).await, "");
+    upgraded.remove().await;
+    fleet.stop().await;
+}
 
 #[tokio::test]
 async fn a_database_of_somebody_goes_through_and_one_step_less_is_an_intervention() {
@@ -79,8 +116,34 @@ async fn a_database_of_somebody_goes_through_and_one_step_less_is_an_interventio
     fleet.stop().await;
 }
 
+/// The pack's lists of modules are those of the images, and what 8.0 has given up is taken off by a step.
+#[test]
+fn the_packs_modules_are_those_of_the_images() {
+    let given_up = BTreeSet::from(["account_de_skr03", "account_es", "account_es_sii", "google_maps"]);
+    let images = std::fs::read_to_string(repository("docker/runners/tryton/modules.txt")).unwrap();
+    let modules = |series: &str| -> BTreeSet<&str> {
+        let lines = images.lines().filter(|line| !line.starts_with('#'));
+        let of_series = lines.filter(|line| line.split(' ').skip(1).any(|word| word.starts_with(series)));
+        of_series.filter_map(|line| line.split(' ').next()).chain(["ir", "res"]).collect()
+    };
+    let lists = [
+        ("custom-modules.sql", modules("")),
+        ("6.0-7.0/modules-without-code.sql", modules("7.0")),
+        ("7.0-8.0/modules-without-code.sql", &modules("8.0") | &given_up),
+    ];
+    for (file, expected) in lists {
+        let sql = std::fs::read_to_string(repository("deploy/packs/tryton").join(file)).unwrap();
+        let (_, values) = sql.split_once("VALUES").unwrap();
+        let listed: BTreeSet<&str> =
+            values.split("('").filter_map(|rest| rest.split_once("')")).map(|(name, _)| name).collect();
+        assert_eq!(listed, expected, "{file}");
+    }
+    let before = std::fs::read_to_string(repository("deploy/packs/tryton/7.0-8.0/before.sql")).unwrap();
+    assert!(given_up.iter().all(|module| before.contains(&format!("'{module}'"))), "{before}");
+}
+
 /// The path, every step of both hops, and what they cost.
-fn check_report(downloads: &Path) {
+fn check_report(downloads: &Path) -> Value {
     let report = report(downloads);
     assert_eq!((&report["path"], &report["product"]), (&json!(["6.0", "7.0", "8.0"]), &json!("tryton")));
     let steps = report["steps"].as_array().unwrap();
@@ -99,6 +162,7 @@ fn check_report(downloads: &Path) {
     for pair in report["reconcile"].as_array().unwrap() {
         assert!(pair["equal"] == true || !pair["before"]["skipped"].is_null(), "{pair:#}");
     }
+    report
 }
 
 /// The pack without what its hop to 8.0 begins with.
@@ -111,6 +175,14 @@ fn without_the_renames(fleet: &Fleet) {
     assert!(manifest.contains(RENAMES), "the pack has no such step any more");
     std::fs::write(folder.join("pack.toml"), manifest.replace(RENAMES, "")).unwrap();
     fleet.push_pack(&folder);
+}
+
+/// Thousands of records, in every state.
+fn many(said: &Value) {
+    for (what, least) in [("balances", 10), ("invoices", 50), ("quantities", 20)] {
+        let counted = said[&format!("{what} of 1")].as_object().map_or(0, serde_json::Map::len);
+        assert!(counted >= least, "{counted} {what}");
+    }
 }
 
 #[track_caller]
@@ -181,4 +253,12 @@ fn restore(database: &Database, dump: &Path) {
     let mut command = Command::new(tool("pg_restore"));
     command.args(["--no-owner", "--no-privileges", "--exit-on-error", "-d", &database.url()]).arg(dump);
     assert!(command.status().unwrap().success(), "restore {}", dump.display());
+}
+
+fn dump_custom(database: &Database, to: &Path) {
+    let mut command = Command::new(tool("pg_dump"));
+    command
+        .args(["--format=custom", "--no-owner", "--no-privileges", "-d", &database.url(), "--file"])
+        .arg(to);
+    assert!(command.status().unwrap().success(), "dump {}", database.name);
 }

@@ -1,4 +1,4 @@
-"""What Tryton itself says of a database, in whatever series: balances, quantities and invoices, as JSON.
+"""What Tryton itself says of a database, in whatever series: balances, quantities, invoices and attributes, as JSON.
 
     python3 read.py DATABASE
 """
@@ -35,4 +35,7 @@ for company in companies:
         quantities = Product.products_by_location(locations, with_childs=False)
         said[f'quantities of {company}'] = {
             repr(key): round(quantity, 6) for key, quantity in sorted(quantities.items()) if round(quantity, 6)}
+if 'attributes' in Product._fields:
+    with tryton.transaction():
+        said['attributes'] = {product.id: product.attributes for product in Product.search([])}
 print(json.dumps(said, sort_keys=True))
