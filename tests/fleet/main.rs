@@ -20,6 +20,7 @@ mod majors;
 mod memory;
 mod odoo;
 mod odoo_upgrade;
+mod queue;
 mod rolling;
 mod runners;
 mod sample;

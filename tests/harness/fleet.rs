@@ -285,11 +285,11 @@ impl Fleet {
 async fn remove_queues(amqp: &str, name: &str) {
     let connection = Connection::connect(amqp, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    for queue in ["hints.test", "hints.production", "hints.dead"] {
+    for queue in ["hints.test", "hints.production", "hints.dead", "interventions"] {
         let queue = format!("{name}.{queue}");
         channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
-    for exchange in ["hints", "dead"] {
+    for exchange in ["hints", "dead", "events"] {
         let exchange = format!("{name}.{exchange}");
         channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.unwrap();
     }

@@ -2,6 +2,8 @@
 //!
 //! With the feature `openapi` each type also describes itself.
 
+mod interventions;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -9,6 +11,11 @@ use uuid::Uuid;
 
 use crate::{
     event::Level, failure::Failure, format::Format, purpose::Purpose, request::StateCode, scripts::Scripts,
+};
+
+pub use interventions::{
+    Assignment, ClosedView, EntryView, HoldView, InterventionDetail, InterventionView, Reason, Released,
+    Retried, RetryWanted, SavedView, Text,
 };
 
 /// `POST /api/v1/requests`.
@@ -141,6 +148,12 @@ pub struct Request {
     pub state: StateCode,
     /// Why it is in `intervention` or `rejected`.
     pub failure: Option<FailureView>,
+    /// Why it waits though it is queued, and since when.
+    #[serde(default)]
+    pub held: Option<HeldView>,
+    /// What our engineers say about it.
+    #[serde(default)]
+    pub note: Option<String>,
     /// While running: what it does, and how far that is.
     pub progress: Option<Progress>,
     /// Once delivered: what lies ready.
@@ -172,6 +185,16 @@ pub struct FailureView {
     /// For programs.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub failure: Failure,
+}
+
+/// Why a queued request waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeldView {
+    /// For people.
+    pub message: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// How far a running request is.
@@ -306,7 +329,7 @@ pub struct WorkerView {
 pub struct NewToken {
     /// The account's name; it is made where it does not exist.
     pub account: String,
-    /// `customer` or `operator`.
+    /// `customer`, `engineer` or `operator`.
     pub role: String,
     /// What it is for.
     pub label: String,

@@ -33,6 +33,7 @@ pub mod exit {
             Failure::LeaseLost { .. }
             | Failure::Infrastructure { .. }
             | Failure::Released { .. }
+            | Failure::Held(_)
             | Failure::DeadlinePassed { .. }
             | Failure::OutOfMemory { .. }
             | Failure::OutOfDisk { .. }

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Held;
+
 /// Why an attempt ended without a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
@@ -29,6 +31,8 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// The upgrade leads over a hop that is held.
+    Held(Held),
     /// A step, a stage or the whole attempt took too long.
     DeadlinePassed {
         /// What took too long: the step's id, the stage, or `attempt`.
@@ -120,6 +124,7 @@ impl Failure {
             Self::LeaseLost { .. } => "lease_lost",
             Self::Infrastructure { .. } => "infrastructure",
             Self::Released { .. } => "released",
+            Self::Held(_) => "held",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::OutOfMemory { .. } => "out_of_memory",
             Self::OutOfDisk { .. } => "out_of_disk",
@@ -138,7 +143,7 @@ impl Failure {
             | Self::DeadlinePassed { place, .. }
             | Self::OutOfMemory { place }
             | Self::OutOfDisk { place } => place,
-            Self::InputRejected(_) | Self::Released { .. } | Self::Cancelled => "",
+            Self::InputRejected(_) | Self::Released { .. } | Self::Held(_) | Self::Cancelled => "",
         }
     }
 
@@ -151,7 +156,9 @@ impl Failure {
             Self::InputRejected(_) => Verdict::Reject,
             Self::Cancelled => Verdict::Cancel,
             Self::ScriptFailed(_) => Verdict::Intervene,
-            Self::Released { .. } => Verdict::Requeue { after: Duration::ZERO, counts: false },
+            Self::Released { .. } | Self::Held(_) => {
+                Verdict::Requeue { after: Duration::ZERO, counts: false }
+            }
             Self::LeaseLost { .. } if of_this_code == 0 => {
                 Verdict::Requeue { after: Duration::ZERO, counts: true }
             }
@@ -216,6 +223,7 @@ impl fmt::Display for Failure {
             Self::LeaseLost { place } => write!(f, "the worker went silent during {place}"),
             Self::Infrastructure { place, message } => write!(f, "{place}: {message}"),
             Self::Released { reason } => write!(f, "given back: {reason}"),
+            Self::Held(held) => held.fmt(f),
             Self::DeadlinePassed { place, seconds } => {
                 write!(f, "{place} took longer than the {seconds} s it is given")
             }

@@ -54,6 +54,10 @@ uuid_id! {
     RequestId,
     /// One worker process; fresh at every start, so that a restarted worker is another one.
     WorkerId,
+    /// A request that waits for a person.
+    InterventionId,
+    /// A hop that new requests wait for.
+    HoldId,
 }
 
 /// Which claim of a request this is: it rises with every claim and fences everything an attempt writes.

@@ -6,6 +6,7 @@ pub mod api;
 pub mod clock;
 pub mod event;
 pub mod failure;
+pub mod fingerprint;
 pub mod format;
 pub mod id;
 pub mod key;
@@ -21,8 +22,11 @@ pub mod version;
 
 pub use clock::Clock;
 pub use failure::Failure;
+pub use fingerprint::Fingerprint;
 pub use format::Format;
-pub use id::{AccountId, DatabaseId, Epoch, PackDigest, RequestId, TokenId, WorkerId};
+pub use id::{
+    AccountId, DatabaseId, Epoch, HoldId, InterventionId, PackDigest, RequestId, TokenId, WorkerId,
+};
 pub use lease::Lease;
 pub use pack::Pack;
 pub use purpose::Purpose;

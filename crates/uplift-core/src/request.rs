@@ -4,7 +4,11 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{event::Digest, failure::Failure, id::Epoch};
+use crate::{
+    event::Digest,
+    failure::Failure,
+    id::{Epoch, HoldId},
+};
 
 /// Where a request is, with what it has there: a result exists only in [`State::Delivered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +58,31 @@ pub struct Saved {
     pub sha256: String,
     /// The major of the Postgres that wrote it.
     pub postgres_major: u16,
+}
+
+/// Why a queued request waits, though a worker could take it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Held {
+    /// Its way leads over a hop on which other upgrades have failed.
+    Hop {
+        /// What has to be released.
+        hold: HoldId,
+        /// Such as `17.0-18.0`.
+        hop: String,
+    },
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hop { hop, .. } => write!(
+                f,
+                "it waits: {hop} has failed for other databases and is being mended; the upgrade begins by itself \
+                 when that is done"
+            ),
+        }
+    }
 }
 
 /// A state without its data: what the ledger's column holds.

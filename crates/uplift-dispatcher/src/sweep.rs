@@ -42,6 +42,7 @@ async fn watch_requests(context: Arc<Context>) {
             () = context.queued.notified() => {}
         }
         handled("send hints", send_hints(&context).await);
+        handled("tell events", tell_events(&context).await);
     }
 }
 
@@ -101,6 +102,26 @@ async fn send_hints(context: &Context) -> Result<(), LedgerError> {
     } else if !hintable.is_empty() {
         // There may be more than one look takes: look again, unless a tick is due first.
         context.queued.notify_one();
+    }
+    Ok(())
+}
+
+async fn tell_events(context: &Context) -> Result<(), LedgerError> {
+    if !context.hints.connected() {
+        return Ok(());
+    }
+    let events = context.ledger.take_events().await?;
+    let mut told = Vec::new();
+    // One behind the other: who listens hears them in their order.
+    for event in &events {
+        if let Err(error) = context.hints.tell(&event.topic, event.id, &event.body).await {
+            tracing::debug!(event.topic, error = %error, "an event was not told; the next round tells it");
+            break;
+        }
+        told.push(event.id);
+    }
+    if !told.is_empty() {
+        context.ledger.events_told(&told).await?;
     }
     Ok(())
 }

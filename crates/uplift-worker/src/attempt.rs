@@ -130,6 +130,7 @@ async fn say_farewell(log: &Logbook, settlement: &Settlement) {
             log.last(Level::Info, &format!("delivered: {} bytes, sha256 {}", digest.bytes, digest.sha256))
                 .await;
         }
+        Settlement::Failed(held @ Failure::Held(_)) => log.last(Level::Warning, &held.to_string()).await,
         Settlement::Failed(failure) => log.last(Level::Error, &failure.to_string()).await,
     }
 }

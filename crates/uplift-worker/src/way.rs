@@ -63,6 +63,10 @@ impl Attempt<'_> {
             })
             .into());
         }
+        let names: Vec<String> = hops.iter().map(Hop::name).collect();
+        if let Some(held) = patiently(|| ledger.held(lease, &digest, &names)).await? {
+            return Err(Failure::Held(held).into());
+        }
         let custom = match (&self.request.scripts, pack.custom(target)) {
             (None, _) => Vec::new(),
             (Some(_), Some(custom)) => custom,

@@ -12,6 +12,7 @@ mod context;
 mod download;
 mod exit;
 mod follow;
+mod interventions;
 mod ops;
 mod pack;
 mod print;

@@ -13,7 +13,7 @@ use crate::{
     commands::{list, show, show_list},
     context::Context,
     exit::Exit,
-    pack, text,
+    interventions, pack, text,
 };
 
 /// Does what was asked.
@@ -30,6 +30,9 @@ pub(crate) async fn execute(context: &Context, command: Ops) -> anyhow::Result<E
             let request: Request = context.client.post(&path, &json!({}), Patience::Short).await?;
             show(context, &request)?;
         }
+        Ops::Packs(Packs::Recall { digest, reason }) => recall(context, &digest, &reason).await?,
+        Ops::Interventions(command) => interventions::execute(context, command).await?,
+        Ops::Holds(command) => interventions::holds(context, command).await?,
         Ops::Workers => workers(context).await?,
         Ops::Tokens(Tokens::Create(args)) => create_token(context, args).await?,
         Ops::Tokens(Tokens::Revoke { token }) => revoke_token(context, token).await?,
@@ -79,6 +82,20 @@ async fn packs(context: &Context) -> anyhow::Result<()> {
     };
     let rows: Vec<_> = list.iter().map(row).collect();
     context.print.table(&["PRODUCT", "TITLE", "DIGEST", "STATE", "PUSHED"], &rows)?;
+    Ok(())
+}
+
+async fn recall(context: &Context, digest: &str, reason: &str) -> anyhow::Result<()> {
+    let path = ["ops", "packs", digest, "recall"];
+    let pack: PackView = context.client.post(&path, &json!({ "reason": reason }), Patience::Short).await?;
+    if context.print.is_json() {
+        context.print.json(&pack)?;
+    } else {
+        let product = text::line(&pack.product);
+        context
+            .print
+            .out(&format!("{product} {}: no new request begins with it", text::line(&pack.digest)))?;
+    }
     Ok(())
 }
 

@@ -137,6 +137,12 @@ impl Printer {
             rows.push(("sha256", text::line(&result.sha256)));
         }
         rows.extend(request.failure.as_ref().map(|failure| ("failure", describe(failure))));
+        if let Some(held) = &request.held {
+            rows.push(("waits", format!("{}, since {}", text::line(&held.message), time(held.since))));
+        }
+        rows.extend(
+            request.note.as_ref().map(|note| ("note", text::block(note, "      ").trim_start().to_owned())),
+        );
         rows.extend(fetched.iter().map(|file| ("fetched", text::line(&file.to_string_lossy()))));
         rows.extend(next(request, !fetched.is_empty()).map(|next| ("next", next)));
         self.fields(&rows)

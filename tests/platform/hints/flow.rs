@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use lapin::{
     Channel, Connection, ConnectionProperties,
-    options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeleteOptions},
+    options::{
+        BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeleteOptions,
+    },
     types::FieldTable,
 };
 use tokio::time::timeout;
@@ -44,10 +46,10 @@ impl Broker {
     }
 
     async fn remove(self) {
-        for queue in ["hints.test", "hints.production", "hints.dead"] {
+        for queue in ["hints.test", "hints.production", "hints.dead", "interventions"] {
             self.channel.queue_delete(self.name(queue).into(), QueueDeleteOptions::default()).await.unwrap();
         }
-        for exchange in ["hints", "dead"] {
+        for exchange in ["hints", "dead", "events"] {
             let options = ExchangeDeleteOptions::default();
             self.channel.exchange_delete(self.name(exchange).into(), options).await.unwrap();
         }
@@ -258,5 +260,29 @@ async fn a_wait_that_is_given_up_again_and_again_loses_nothing() {
         hint.ack().await;
     }
     listener.pause().await;
+    broker.remove().await;
+}
+
+#[tokio::test]
+async fn events_reach_whoever_is_on_call_and_nobody_else_is_needed() {
+    let broker = Broker::new().await;
+    let publisher = publisher(&broker.config).await;
+    // Nobody is bound to this one.
+    publisher.tell("production.held", 1, &serde_json::json!({})).await.unwrap();
+    let body = serde_json::json!({ "intervention": "an id" });
+    publisher.tell("intervention.opened", 2, &body).await.unwrap();
+    publisher.tell("hop.held", 3, &body).await.unwrap();
+    for (key, id) in [("intervention.opened", "2"), ("hop.held", "3")] {
+        let queue = broker.name("interventions");
+        let message = eventually("the event is there", SOON, async || {
+            broker.channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.unwrap()
+        })
+        .await;
+        assert_eq!(message.delivery.routing_key.as_str(), key);
+        let named = message.delivery.properties.message_id().as_ref().map(|id| id.as_str());
+        assert_eq!((named, *message.delivery.properties.delivery_mode()), (Some(id), Some(2)));
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&message.delivery.data).unwrap(), body);
+        message.delivery.acker.ack(Default::default()).await.unwrap();
+    }
     broker.remove().await;
 }

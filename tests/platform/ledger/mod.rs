@@ -9,6 +9,7 @@ mod crowd;
 mod desk;
 mod fencing;
 mod history;
+mod interventions;
 mod keeper;
 mod log;
 mod model;

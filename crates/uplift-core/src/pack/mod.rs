@@ -43,6 +43,14 @@ pub struct Hop {
     pub steps: Vec<Step>,
 }
 
+impl Hop {
+    /// `1.0-2.0`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.from, self.to)
+    }
+}
+
 /// A step, by who runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -17,15 +17,28 @@ use crate::Context;
 #[derive(Debug)]
 pub(crate) struct Caller(pub(crate) Bearer);
 
+/// The bearer of an engineer's token, or an operator's.
+#[derive(Debug)]
+pub(crate) struct Engineer(pub(crate) Bearer);
+
 /// The bearer of an operator's token.
 #[derive(Debug)]
 pub(crate) struct Operator(pub(crate) Bearer);
 
 impl Caller {
-    /// Whose requests the caller may see: its own account's; all where it is an operator.
+    /// Whose requests the caller may see: a customer its own account's, others all.
     pub(crate) const fn scope(&self) -> Option<AccountId> {
         match self.0.role {
             Role::Customer => Some(self.0.account),
+            Role::Engineer | Role::Operator => None,
+        }
+    }
+
+    /// Whose requests the caller may do something to as their customer does: an operator's word is as good as any
+    /// customer's, an engineer has other ways.
+    pub(crate) const fn reach(&self) -> Option<AccountId> {
+        match self.0.role {
+            Role::Customer | Role::Engineer => Some(self.0.account),
             Role::Operator => None,
         }
     }
@@ -53,6 +66,21 @@ impl FromRequestParts<Arc<Context>> for Caller {
     }
 }
 
+impl FromRequestParts<Arc<Context>> for Engineer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, ApiError> {
+        let Caller(bearer) = Caller::from_request_parts(parts, context).await?;
+        match bearer.role {
+            Role::Engineer | Role::Operator => Ok(Self(bearer)),
+            Role::Customer => Err(ApiError::new(
+                Kind::Forbidden,
+                "this is for engineers and operators: use a token of theirs",
+            )),
+        }
+    }
+}
+
 impl FromRequestParts<Arc<Context>> for Operator {
     type Rejection = ApiError;
 
@@ -60,7 +88,7 @@ impl FromRequestParts<Arc<Context>> for Operator {
         let Caller(bearer) = Caller::from_request_parts(parts, context).await?;
         match bearer.role {
             Role::Operator => Ok(Self(bearer)),
-            Role::Customer => {
+            Role::Customer | Role::Engineer => {
                 Err(ApiError::new(Kind::Forbidden, "this is for operators: use an operator's token"))
             }
         }

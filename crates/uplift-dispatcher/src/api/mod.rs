@@ -2,6 +2,7 @@
 
 mod auth;
 mod health;
+mod interventions;
 mod logs;
 mod openapi;
 mod ops;
@@ -68,6 +69,18 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/workers", get(ops::workers))
         .route("/ops/requests", get(ops::requests))
         .route("/ops/requests/{id}/retry", post(ops::retry))
+        .route("/ops/interventions", get(interventions::list))
+        .route("/ops/interventions/{id}", get(interventions::show))
+        .route("/ops/interventions/{id}/claim", post(interventions::claim))
+        .route("/ops/interventions/{id}/release", post(interventions::release))
+        .route("/ops/interventions/{id}/assign", post(interventions::assign))
+        .route("/ops/interventions/{id}/comment", post(interventions::comment))
+        .route("/ops/interventions/{id}/note", post(interventions::note))
+        .route("/ops/interventions/{id}/reject", post(interventions::reject))
+        .route("/ops/interventions/{id}/retry", post(interventions::retry))
+        .route("/ops/holds", get(interventions::holds))
+        .route("/ops/holds/{id}/release", post(interventions::release_hold))
+        .route("/ops/packs/{digest}/recall", post(interventions::recall_pack))
         .route("/ops/tokens", post(ops::issue_token))
         .route("/ops/tokens/{id}", delete(ops::revoke_token))
         .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)));

@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{health, logs, ops, problem, requests, submit, uploads};
+use super::{health, interventions, logs, ops, problem, requests, submit, uploads};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,9 @@ use super::{health, logs, ops, problem, requests, submit, uploads};
         requests::result, requests::report,
         ops::push_pack, ops::packs, ops::workers, ops::requests, ops::retry, ops::issue_token,
         ops::revoke_token,
+        interventions::list, interventions::show, interventions::claim, interventions::release,
+        interventions::assign, interventions::comment, interventions::note, interventions::reject,
+        interventions::retry, interventions::holds, interventions::release_hold, interventions::recall_pack,
         health::alive, health::ready,
     ),
     components(schemas(uplift_core::api::Problem, uplift_core::api::LogLine)),
@@ -35,6 +38,7 @@ use super::{health, logs, ops, problem, requests, submit, uploads};
         (name = "requests", description = "What a customer wants, and how far it is"),
         (name = "upload", description = "The dump, in parts, and the scripts, straight to the object store"),
         (name = "results", description = "What a delivered request offers"),
+        (name = "engineers", description = "For engineers' tokens, and operators'"),
         (name = "operators", description = "For operators' tokens only"),
         (name = "health", description = "For whatever watches the process"),
     )

@@ -21,7 +21,7 @@ use uplift_platform::ledger::{Filter, Role};
 use uuid::Uuid;
 
 use super::{
-    auth::Operator,
+    auth::{Engineer, Operator},
     problem::{ApiError, Result},
     requests::page,
     submit::name_of,
@@ -70,19 +70,19 @@ pub(super) async fn push_pack(
 
 /// All packs, by product, the newest first.
 #[utoipa::path(
-    get, path = "/api/v1/ops/packs", tag = "operators", responses((status = 200, body = [PackView]))
+    get, path = "/api/v1/ops/packs", tag = "engineers", responses((status = 200, body = [PackView]))
 )]
-pub(super) async fn packs(State(context): State<Arc<Context>>, _: Operator) -> Result<Json<Vec<PackView>>> {
+pub(super) async fn packs(State(context): State<Arc<Context>>, _: Engineer) -> Result<Json<Vec<PackView>>> {
     Ok(Json(context.ledger.packs().await?.into_iter().map(view::pack).collect()))
 }
 
 /// All workers on record, the living first.
 #[utoipa::path(
-    get, path = "/api/v1/ops/workers", tag = "operators", responses((status = 200, body = [WorkerView]))
+    get, path = "/api/v1/ops/workers", tag = "engineers", responses((status = 200, body = [WorkerView]))
 )]
 pub(super) async fn workers(
     State(context): State<Arc<Context>>,
-    _: Operator,
+    _: Engineer,
 ) -> Result<Json<Vec<WorkerView>>> {
     Ok(Json(context.ledger.workers().await?.into_iter().map(view::worker).collect()))
 }
@@ -104,12 +104,12 @@ pub(super) struct OpsQuery {
 
 /// Everybody's requests, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/ops/requests", tag = "operators", params(OpsQuery),
+    get, path = "/api/v1/ops/requests", tag = "engineers", params(OpsQuery),
     responses((status = 200, body = RequestList))
 )]
 pub(super) async fn requests(
     State(context): State<Arc<Context>>,
-    _: Operator,
+    _: Engineer,
     Query(query): Query<OpsQuery>,
 ) -> Result<Json<RequestList>> {
     let account = match &query.account {

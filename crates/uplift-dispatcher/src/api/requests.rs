@@ -92,7 +92,7 @@ pub(super) async fn cancel(
     caller: Caller,
     Path(id): Path<RequestId>,
 ) -> Result<Json<api::Request>> {
-    context.ledger.request(caller.scope(), id).await?;
+    context.ledger.request(caller.reach(), id).await?;
     context.ledger.cancel(id, &caller.0.actor()).await?;
     tracing::info!(request.id = %id, "a request was taken back");
     show(State(context), caller, Path(id)).await
@@ -112,7 +112,7 @@ pub(super) async fn accept(
     caller: Caller,
     Path(id): Path<RequestId>,
 ) -> Result<Json<api::Request>> {
-    context.ledger.request(caller.scope(), id).await?;
+    context.ledger.request(caller.reach(), id).await?;
     context.ledger.accept(id, &caller.0.actor()).await?;
     tracing::info!(request.id = %id, "a test was accepted");
     show(State(context), caller, Path(id)).await

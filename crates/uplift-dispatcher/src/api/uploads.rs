@@ -184,7 +184,7 @@ pub(super) async fn complete(
     Path(id): Path<RequestId>,
     Json(completed): Json<UploadCompleted>,
 ) -> Result<Json<api::Request>> {
-    let request = context.ledger.request(caller.scope(), id).await?;
+    let request = context.ledger.request(caller.reach(), id).await?;
     match request.state.code() {
         StateCode::AwaitingUpload | StateCode::Cancelled => {}
         // An earlier call did it.
@@ -258,7 +258,7 @@ fn gone(request: RequestId) -> ApiError {
 
 /// A request that awaits its upload, and the upload.
 async fn open_upload(context: &Context, caller: &Caller, id: RequestId) -> Result<(Request, UploadId)> {
-    let request = context.ledger.request(caller.scope(), id).await?;
+    let request = context.ledger.request(caller.reach(), id).await?;
     let upload = upload_of(&request, "take parts")?;
     Ok((request, upload))
 }

@@ -5,7 +5,7 @@ use uplift_core::{
     request::{Delivery, State, StateCode},
     sla,
 };
-use uplift_platform::ledger::{PackEntry, Request, StepTime, WorkerEntry};
+use uplift_platform::ledger::{HeldHop, Intervention, PackEntry, Request, StepTime, WorkerEntry};
 
 /// A request as its customer sees it.
 pub(super) fn request(request: Request) -> api::Request {
@@ -37,6 +37,8 @@ pub(super) fn request(request: Request) -> api::Request {
         scripts: request.scripts,
         state,
         failure,
+        held: request.held.map(|(held, since)| api::HeldView { message: held.to_string(), since }),
+        note: request.note,
         progress,
         result,
         attempt: request.epoch.0,
@@ -109,6 +111,59 @@ pub(super) fn worker(worker: WorkerEntry) -> api::WorkerView {
         alive: worker.alive,
         started_at: worker.started_at,
         seen_at: worker.seen_at,
+    }
+}
+
+/// An intervention.
+pub(super) fn intervention(found: Intervention) -> api::InterventionView {
+    let (databases, accounts) = found.alike;
+    api::InterventionView {
+        id: found.id.0,
+        request: found.request.0,
+        attempt: found.epoch.0,
+        account: found.account_name,
+        database: found.database_name,
+        purpose: found.purpose,
+        product: found.product,
+        source_version: found.source_version,
+        target: found.target.into(),
+        pack: found.pack.map(|pack| pack.0),
+        hop: found.hop,
+        step: found.step,
+        failure: api::FailureView { message: found.failure.to_string(), failure: found.failure },
+        fingerprint: found.fingerprint,
+        pattern: found.pattern,
+        databases,
+        accounts,
+        opened_at: found.opened_at,
+        due_at: found.due_at,
+        engineer: found.engineer.map(|(_, name)| name),
+        claimed_until: found.claimed_until,
+        note: found.note,
+        saved: found
+            .saved
+            .map(|saved| api::SavedView { bytes: saved.bytes, postgres_major: saved.postgres_major }),
+        closed: found.closed.map(|closed| api::ClosedView {
+            at: closed.at,
+            by: closed.by,
+            outcome: closed.outcome,
+            reason: closed.reason,
+        }),
+    }
+}
+
+/// A hop that is held.
+pub(super) fn hold(hold: HeldHop) -> api::HoldView {
+    api::HoldView {
+        id: hold.id.0,
+        product: hold.product,
+        pack: hold.pack.0,
+        hop: hold.hop,
+        fingerprint: hold.fingerprint,
+        pattern: hold.pattern,
+        accounts: hold.accounts,
+        waiting: hold.waiting,
+        held_at: hold.held_at,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use uplift_core::{Purpose, RequestId};
 
 use super::{Hint, HintError, HintsConfig, QueueDepths, listener, memory::Channel, publisher};
@@ -64,6 +65,18 @@ impl Publisher {
                 channel.publish(purpose, request, traceparent, config.ttl());
                 Ok(())
             }
+        }
+    }
+
+    /// Publishes an event on the topic exchange `PREFIX.events`, and waits until the broker has stored it. Within one
+    /// process nobody listens, and nothing is kept.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub async fn tell(&self, topic: &str, id: i64, body: &Value) -> Result<(), HintError> {
+        match &self.0 {
+            To::RabbitMq(publisher) => publisher.tell(topic, id, body).await,
+            To::Memory(..) => Ok(()),
         }
     }
 

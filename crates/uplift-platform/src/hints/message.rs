@@ -23,6 +23,14 @@ struct Body {
     request: RequestId,
 }
 
+/// What stands on an event beside its body. One that is told again has the same id.
+pub(super) fn event_properties(id: i64) -> BasicProperties {
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_message_id(id.to_string().into())
+}
+
 /// A word that `request` may be claimable; any other one may be, too.
 ///
 /// Settle it with [`Hint::ack`] once the claim is committed, found or not. A hint that is dropped goes back to the queue.

@@ -6,9 +6,10 @@ use std::{
 };
 
 use lapin::{
-    Channel, Confirmation, Connection,
+    BasicProperties, Channel, Confirmation, Connection,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
+use serde_json::Value;
 use tokio::{
     sync::{Notify, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -101,10 +102,32 @@ impl Publisher {
         let (body, properties) =
             message::write(request, own.as_deref().or(traceparent), self.config.ttl())
                 .map_err(|err| HintError::Misconfigured(format!("a hint cannot be written: {err}")))?;
+        // A hint that no queue takes is lost; that is to be known.
+        self.store(exchange, purpose.as_str(), true, &body, properties).await
+    }
+
+    /// Publishes an event and waits until the broker has stored it.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub(super) async fn tell(&self, topic: &str, id: i64, body: &Value) -> Result<(), HintError> {
+        let properties = message::event_properties(id);
+        // Whether anybody listens is their own affair.
+        self.store(self.topology.events(), topic, false, body.to_string().as_bytes(), properties).await
+    }
+
+    async fn store(
+        &self,
+        exchange: String,
+        key: &str,
+        mandatory: bool,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<(), HintError> {
         self.bounded(|link| async move {
-            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-            let (exchange, key) = (exchange.as_str().into(), purpose.as_str().into());
-            let stored = link.channel.basic_publish(exchange, key, options, &body, properties).await?;
+            let options = BasicPublishOptions { mandatory, ..Default::default() };
+            let (exchange, key) = (exchange.as_str().into(), key.into());
+            let stored = link.channel.basic_publish(exchange, key, options, body, properties).await?;
             match stored.await? {
                 Confirmation::Ack(None) => Ok(()),
                 Confirmation::Ack(Some(_)) => Err(HintError::Unroutable),

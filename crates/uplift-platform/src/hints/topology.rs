@@ -11,10 +11,10 @@ use super::HintError;
 
 /// How often a hint may come back unsettled before the broker puts it into the dead-letter queue.
 pub const DELIVERY_LIMIT: i32 = 20;
-/// How many dead hints are kept; the oldest go first.
-const DEAD_KEPT: i32 = 10_000;
-/// How long dead hints are kept.
-const DEAD_KEPT_MILLISECONDS: i32 = 7 * 24 * 3600 * 1000;
+/// How many dead hints, and how many events, are kept for whoever looks; the oldest go first.
+const KEPT: i32 = 10_000;
+/// How long they are kept.
+const KEPT_MILLISECONDS: i32 = 7 * 24 * 3600 * 1000;
 
 /// How many hints are waiting; those in a worker's hand do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,15 @@ impl Topology {
         format!("{}.hints.{purpose}", self.prefix)
     }
 
+    /// Where whoever wants to know binds a queue: a topic exchange, whose keys are such as `intervention.opened`.
+    pub(super) fn events(&self) -> String {
+        format!("{}.events", self.prefix)
+    }
+
+    fn interventions(&self) -> String {
+        format!("{}.interventions", self.prefix)
+    }
+
     fn dead_exchange(&self) -> String {
         format!("{}.dead", self.prefix)
     }
@@ -65,6 +74,7 @@ impl Topology {
             .exchange_declare(dead.as_str().into(), ExchangeKind::Headers, durable, FieldTable::default())
             .await?;
         self.declare_dead_queue(channel).await?;
+        self.declare_events(channel).await?;
         for purpose in Purpose::ALL {
             let queue = self.queue(purpose);
             // How long a hint lives is written on the hint, not on the queue: a queue's arguments can never change.
@@ -90,8 +100,8 @@ impl Topology {
     async fn declare_dead_queue(&self, channel: &Channel) -> Result<(), HintError> {
         let (dead, queue) = (self.dead_exchange(), self.dead_queue());
         let mut arguments = quorum();
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(DEAD_KEPT));
-        arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(DEAD_KEPT_MILLISECONDS));
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(KEPT));
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(KEPT_MILLISECONDS));
         channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), arguments).await?;
         for reason in ["rejected", "delivery_limit"] {
             let mut arguments = FieldTable::default();
@@ -101,6 +111,26 @@ impl Topology {
             let options = QueueBindOptions::default();
             channel
                 .queue_bind(queue.as_str().into(), dead.as_str().into(), reason.into(), options, arguments)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The events' exchange, and a queue for the tools of whoever is on call.
+    async fn declare_events(&self, channel: &Channel) -> Result<(), HintError> {
+        let (exchange, queue) = (self.events(), self.interventions());
+        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        channel
+            .exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .await?;
+        let mut arguments = quorum();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(KEPT));
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(KEPT_MILLISECONDS));
+        channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), arguments).await?;
+        for key in ["intervention.#", "hop.#"] {
+            let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+            channel
+                .queue_bind(queue.as_str().into(), exchange.as_str().into(), key.into(), options, none)
                 .await?;
         }
         Ok(())

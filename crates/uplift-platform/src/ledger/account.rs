@@ -19,18 +19,21 @@ use super::{Ledger, LedgerError};
 pub enum Role {
     /// Its own account's requests.
     Customer,
+    /// Everybody's requests, to look at, and what is done about those that failed.
+    Engineer,
     /// Everything.
     Operator,
 }
 
 impl Role {
-    const ALL: [Self; 2] = [Self::Customer, Self::Operator];
+    const ALL: [Self; 3] = [Self::Customer, Self::Engineer, Self::Operator];
 
     /// The word used in the API and in the ledger.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
+            Self::Engineer => "engineer",
             Self::Operator => "operator",
         }
     }
@@ -49,7 +52,7 @@ impl FromStr for Role {
         Self::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a role: use `customer` or `operator`"))
+            .ok_or_else(|| format!("`{text}` is not a role: use `customer`, `engineer` or `operator`"))
     }
 }
 
@@ -64,13 +67,15 @@ pub struct Bearer {
     pub account_name: String,
     /// What it allows.
     pub role: Role,
+    /// What it is for; of an engineer's, who it is.
+    pub label: String,
 }
 
 impl Bearer {
     /// How the audit names it.
     #[must_use]
     pub fn actor(&self) -> String {
-        format!("{} {} (token {})", self.role, self.account_name, self.token)
+        format!("{} {} ({}, token {})", self.role, self.account_name, self.label, self.token)
     }
 }
 
@@ -151,7 +156,7 @@ impl Ledger {
     /// The ledger's.
     pub async fn bearer(&self, secret: &SecretString) -> Result<Option<Bearer>, LedgerError> {
         let row = sqlx::query(
-            "SELECT t.id, t.role, a.id AS account_id, a.name
+            "SELECT t.id, t.role, t.label, a.id AS account_id, a.name
              FROM tokens t JOIN accounts a ON a.id = t.account_id
              WHERE t.hash = $1 AND t.revoked_at IS NULL AND t.expires_at > now()",
         )
@@ -164,6 +169,7 @@ impl Ledger {
                 account: AccountId(row.try_get("account_id")?),
                 account_name: row.try_get("name")?,
                 role: row.try_get::<String, _>("role")?.parse().map_err(LedgerError::Unreadable)?,
+                label: row.try_get("label")?,
             })
         })
         .transpose()

@@ -7,6 +7,9 @@
 mod account;
 mod alone;
 mod attempt;
+mod event;
+mod hold;
+mod intervention;
 mod json;
 mod log;
 mod metrics;
@@ -24,6 +27,9 @@ use thiserror::Error;
 
 pub use account::{Bearer, IssuedToken, Role};
 pub use attempt::{Claimed, Renewed, StepTime};
+pub use event::Told;
+pub use hold::{HELD_AFTER_ACCOUNTS, HeldHop};
+pub use intervention::{Closed, Entry, Intervention, Which};
 pub use log::{LogLine, LogPage};
 pub use metrics::{Durations, Metrics, Sample};
 pub use pack::PackEntry;

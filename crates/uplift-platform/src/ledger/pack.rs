@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uplift_core::{Pack, PackDigest};
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, hold};
 
 /// A pack on record.
 #[derive(Clone, Debug)]
@@ -26,11 +26,13 @@ pub struct PackEntry {
 }
 
 impl Ledger {
-    /// Makes a pack the current one of its product. Its archive is in the object store by now.
+    /// Makes a pack the current one of its product, which ends what is held because of the others. Its archive is in the
+    /// object store by now.
     ///
     /// # Errors
     /// The ledger's.
     pub async fn push_pack(&self, digest: &PackDigest, pack: &Pack, actor: &str) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
         sqlx::query(
             "WITH pushed AS (
                  INSERT INTO packs (digest, product, title, pushed_by) VALUES ($1, $2, $3, $4)
@@ -42,9 +44,35 @@ impl Ledger {
         .bind(pack.product())
         .bind(pack.title())
         .bind(actor)
+        .execute(&mut *tx)
+        .await?;
+        hold::release_replaced(&mut tx, pack.product(), digest, actor).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes a pack out of use: no new request begins with it. Again, it changes nothing.
+    ///
+    /// # Errors
+    /// There is no such pack.
+    pub async fn recall_pack(
+        &self,
+        digest: &PackDigest,
+        actor: &str,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
+        let recalled = sqlx::query(
+            "WITH recalled AS (
+                 UPDATE packs SET recalled_at = coalesce(recalled_at, now()) WHERE digest = $1 RETURNING digest)
+             INSERT INTO audit (actor, action, detail)
+             SELECT $2, 'recall_pack', jsonb_build_object('digest', digest, 'reason', $3::text) FROM recalled",
+        )
+        .bind(&digest.0)
+        .bind(actor)
+        .bind(reason)
         .execute(&self.pool)
         .await?;
-        Ok(())
+        if recalled.rows_affected() == 0 { Err(LedgerError::NotFound("pack")) } else { Ok(()) }
     }
 
     /// All packs, by product, the newest first.

@@ -6,7 +6,7 @@ use sqlx::{FromRow, PgPool, Row as _, postgres::PgRow};
 use uplift_core::{
     AccountId, DatabaseId, Epoch, Format, PackDigest, Purpose, RequestId, Scripts, Version, WorkerId,
     event::Stage,
-    request::{State, StateCode},
+    request::{Held, State, StateCode},
 };
 use uuid::Uuid;
 
@@ -41,6 +41,10 @@ pub struct Request {
     pub worker: Option<WorkerId>,
     pub not_before: DateTime<Utc>,
     pub cancel_at: Option<DateTime<Utc>>,
+    /// Why it waits though it is queued, and since when.
+    pub held: Option<(Held, DateTime<Utc>)>,
+    /// What its engineer says to the customer.
+    pub note: Option<String>,
     pub stage: Option<Stage>,
     pub progress: Option<(u64, u64)>,
     pub log_lines: u64,
@@ -67,7 +71,8 @@ pub struct Filter {
 const PAGE: i64 = 100;
 
 /// A request's row and the names that belong to it.
-const SELECT: &str = "SELECT r.*, a.name AS account_name, d.name AS database_name
+const SELECT: &str = "SELECT r.*, a.name AS account_name, d.name AS database_name,
+         (SELECT i.note FROM interventions i WHERE i.request_id = r.id ORDER BY i.opened_at DESC LIMIT 1) AS note
      FROM requests r JOIN accounts a ON a.id = r.account_id JOIN databases d ON d.id = r.database_id ";
 
 impl Ledger {
@@ -158,6 +163,8 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         worker: row.try_get::<Option<Uuid>, _>("worker_id")?.map(WorkerId),
         not_before: row.try_get("not_before")?,
         cancel_at: row.try_get("cancel_at")?,
+        held: held(row)?,
+        note: row.try_get("note")?,
         stage: optional(row, "stage")?,
         progress,
         log_lines: number(row, "log_lines")?.unwrap_or(0),
@@ -172,6 +179,12 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
 pub(super) fn scripts(row: &PgRow) -> Result<Option<Scripts>, LedgerError> {
     let sha256: Option<String> = row.try_get("scripts_sha256")?;
     Ok(number(row, "scripts_bytes")?.zip(sha256).map(|(bytes, sha256)| Scripts { bytes, sha256 }))
+}
+
+fn held(row: &PgRow) -> Result<Option<(Held, DateTime<Utc>)>, LedgerError> {
+    let held = row.try_get::<Option<Value>, _>("held")?.map(serde_json::from_value).transpose();
+    let held = held.map_err(|error| LedgerError::Unreadable(error.to_string()))?;
+    Ok(held.zip(row.try_get("held_at")?))
 }
 
 fn text<T: std::str::FromStr<Err = String>>(row: &PgRow, column: &str) -> Result<T, LedgerError> {

@@ -9,7 +9,7 @@ use uplift_core::{
     request::{Delivery, State, StateCode, Transition},
 };
 
-use super::{Ledger, LedgerError, json, transition};
+use super::{Ledger, LedgerError, hold, json, transition};
 
 /// How an attempt ended.
 #[derive(Clone, Debug)]
@@ -96,8 +96,11 @@ pub(super) async fn finish(
         sqlx::query("UPDATE requests SET not_before = now() + make_interval(secs => $2) WHERE id = $1")
             .bind(held.request.0)
             .bind(after.as_secs_f64())
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+    }
+    if let (Settlement::Failed(Failure::Held(why)), StateCode::Queued) = (settlement, state.code()) {
+        hold::wait(connection, held.request, why).await?;
     }
     Ok(state.code())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use thiserror::Error;
 use uplift_core::{
-    AccountId, Format, PackDigest, Purpose, RequestId, Scripts, Version,
+    AccountId, Format, InterventionId, PackDigest, Purpose, RequestId, Scripts, Version,
     request::{State, StateCode, Transition},
 };
 use uuid::Uuid;
@@ -93,6 +93,38 @@ pub enum Conflict {
     /// Only tests are accepted.
     #[error("request {0} is a production upgrade: only a delivered test can be accepted")]
     NotATest(RequestId),
+    /// Somebody else works on an intervention.
+    #[error(
+        "{by} has claimed intervention {intervention} until {until}: ask them to release it, or an operator to \
+         assign it to you"
+    )]
+    ClaimedBy {
+        /// Which.
+        intervention: InterventionId,
+        /// Who, by their token's label.
+        by: String,
+        /// Until when, unless they do something.
+        until: DateTime<Utc>,
+    },
+    /// Engineers act on what they have claimed.
+    #[error("{}", not_claimed(*.intervention, .by.as_deref()))]
+    NotClaimed {
+        /// Which.
+        intervention: InterventionId,
+        /// Who has claimed it, where anybody has.
+        by: Option<String>,
+    },
+    /// The intervention is over.
+    #[error("intervention {0} is closed: see `uplift ops interventions show {0}`")]
+    Closed(InterventionId),
+    /// An intervention cannot be assigned to this name.
+    #[error("{}", no_such_engineer(.name, *.many))]
+    NoSuchEngineer {
+        /// The name.
+        name: String,
+        /// Whether several tokens have it.
+        many: bool,
+    },
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another submission (request {0}): use a new key")]
     KeyReused(RequestId),
@@ -281,8 +313,7 @@ impl Ledger {
         transition::end(tx, done).await
     }
 
-    /// Queues a request again whose intervention is over. A test takes the pack that is current then: what failed may
-    /// be mended there. Production stays with the pack of its accepted test. Its earlier failures are not held against it.
+    /// Queues a request again whose intervention is over, whoever has claimed that.
     ///
     /// # Errors
     /// It is not in intervention.
@@ -290,20 +321,31 @@ impl Ledger {
         let mut tx = self.pool.begin().await?;
         let done = async {
             let state = transition::lock(&mut tx, request).await?;
-            transition::apply(&mut tx, request, state, Transition::Retry, &State::Queued, actor).await?;
-            sqlx::query(
-                "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
-                 UPDATE requests SET pack_digest = CASE purpose WHEN 'production' THEN pack_digest END
-                 WHERE id = $1",
-            )
-            .bind(request.0)
-            .execute(&mut *tx)
-            .await?;
-            Ok(())
+            queue_again(&mut tx, request, state, actor).await
         }
         .await;
         transition::end(tx, done).await
     }
+}
+
+/// Queues a request again whose row is locked. A test takes the pack that is current then: what failed may be mended
+/// there. Production stays with the pack of its accepted test. Its earlier failures are not held against it.
+pub(super) async fn queue_again(
+    connection: &mut sqlx::PgConnection,
+    request: RequestId,
+    state: StateCode,
+    actor: &str,
+) -> Result<(), LedgerError> {
+    transition::apply(connection, request, state, Transition::Retry, &State::Queued, actor).await?;
+    sqlx::query(
+        "WITH forgiven AS (UPDATE attempts SET counted = false WHERE request_id = $1)
+         UPDATE requests SET pack_digest = CASE purpose WHEN 'production' THEN pack_digest END
+         WHERE id = $1",
+    )
+    .bind(request.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The newest accepted test of the database and target, and the pack that it ran on. What ran there has to run here.
@@ -356,4 +398,21 @@ fn other_scripts(test: &RequestId, tested: Option<&Scripts>, brought: Option<&Sc
     format!(
         "the accepted test {test} ran {ran}, and this request {brings}: {mend}, or run and accept a new test"
     )
+}
+
+fn not_claimed(id: InterventionId, by: Option<&str>) -> String {
+    match by {
+        Some(by) => {
+            format!("{by} has claimed intervention {id}: ask them, or an operator to assign it to you")
+        }
+        None => format!("claim the intervention first: uplift ops interventions claim {id}"),
+    }
+}
+
+fn no_such_engineer(name: &str, many: bool) -> String {
+    if many {
+        format!("several tokens are labelled `{name}`: name the engineer by the token's id")
+    } else {
+        format!("no valid token of an engineer or operator is labelled `{name}`, or has that id")
+    }
 }

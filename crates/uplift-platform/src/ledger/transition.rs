@@ -7,7 +7,7 @@ use uplift_core::{
     request::{State, StateCode, Transition},
 };
 
-use super::{Conflict, LedgerError, json};
+use super::{Conflict, LedgerError, intervention, json};
 
 /// Moves a request whose row is locked by the caller's transaction, and writes the audit.
 ///
@@ -33,7 +33,8 @@ pub(super) async fn apply(
                  finished_at = CASE WHEN $4 THEN now() END,
                  cancel_at = NULL,
                  uploaded_at = CASE WHEN $6 = 'upload' THEN now() ELSE uploaded_at END,
-                 not_before = CASE WHEN $2 = 'queued' THEN now() ELSE not_before END
+                 not_before = CASE WHEN $2 = 'queued' THEN now() ELSE not_before END,
+                 held = NULL, held_at = NULL
              WHERE id = $1 RETURNING id, epoch)
          INSERT INTO audit (actor, action, request_id, detail)
          SELECT $5, $6, id, jsonb_build_object('epoch', epoch, 'outcome', $3::jsonb) FROM moved",
@@ -44,9 +45,15 @@ pub(super) async fn apply(
     .bind(state.code().is_final())
     .bind(actor)
     .bind(transition.as_str())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    match state {
+        State::Intervention { failure } => intervention::open(connection, request, failure).await,
+        _ if from == StateCode::Intervention => {
+            intervention::close(connection, request, transition, actor).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A transition in the words of [`Conflict::State`].
