@@ -20,6 +20,7 @@ mod majors;
 mod memory;
 mod odoo;
 mod odoo_upgrade;
+mod overrides;
 mod queue;
 mod rolling;
 mod runners;

@@ -13,8 +13,20 @@ use crate::{pack, repository};
 pub fn odoo_test(folder: &Path) {
     copy("deploy/packs/odoo", folder);
     copy("tests/packs/odoo-test/17.0-17.1", &folder.join("17.0-17.1"));
+    add_hop(folder, "tests/packs/odoo-test/hop.toml");
+}
+
+/// The pack of Odoo that ships with a hop 17.0 → 17.1 that fails on the demo data: two partners have one name.
+pub fn odoo_duplicates(folder: &Path) {
+    copy("deploy/packs/odoo", folder);
+    copy("tests/packs/odoo-duplicates", &folder.join("duplicates"));
+    copy("tests/packs/odoo-test/17.0-17.1/90-finish.sql", &folder.join("duplicates/finish.sql"));
+    add_hop(folder, "tests/packs/odoo-duplicates/hop.toml");
+}
+
+fn add_hop(folder: &Path, hop: &str) {
     let manifest = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
-    let hop = std::fs::read_to_string(repository("tests/packs/odoo-test/hop.toml")).unwrap();
+    let hop = std::fs::read_to_string(repository(hop)).unwrap();
     let targets = "targets = [";
     assert!(manifest.contains(targets), "the pack that ships writes its targets otherwise by now");
     let manifest = manifest.replacen(targets, "targets = [\"17.1\", ", 1) + &hop;

@@ -3,6 +3,7 @@
 //! With the feature `openapi` each type also describes itself.
 
 mod interventions;
+mod overrides;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use interventions::{
     Assignment, ClosedView, EntryView, HoldView, InterventionDetail, InterventionView, Reason, Released,
     Retried, RetryWanted, SavedView, Text,
 };
+pub use overrides::{NewOverride, OverrideView, RemovedView};
 
 /// `POST /api/v1/requests`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

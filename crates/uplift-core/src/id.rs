@@ -58,6 +58,8 @@ uuid_id! {
     InterventionId,
     /// A hop that new requests wait for.
     HoldId,
+    /// A script adjusted for one database.
+    OverrideId,
 }
 
 /// Which claim of a request this is: it rises with every claim and fences everything an attempt writes.

@@ -11,6 +11,7 @@ pub mod format;
 pub mod id;
 pub mod key;
 pub mod lease;
+pub mod overrides;
 pub mod pack;
 pub mod plan;
 pub mod purpose;
@@ -25,9 +26,11 @@ pub use failure::Failure;
 pub use fingerprint::Fingerprint;
 pub use format::Format;
 pub use id::{
-    AccountId, DatabaseId, Epoch, HoldId, InterventionId, PackDigest, RequestId, TokenId, WorkerId,
+    AccountId, DatabaseId, Epoch, HoldId, InterventionId, OverrideId, PackDigest, RequestId, TokenId,
+    WorkerId,
 };
 pub use lease::Lease;
+pub use overrides::Override;
 pub use pack::Pack;
 pub use purpose::Purpose;
 pub use scripts::Scripts;

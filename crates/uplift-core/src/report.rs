@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{Files, Finding, Health, Invariant, LeftOut, Module, Stage, Table, Timing},
     format::Format,
-    id::{Epoch, PackDigest, RequestId},
+    id::{Epoch, OverrideId, PackDigest, RequestId},
     purpose::Purpose,
     scripts::Scripts,
     version::Version,
@@ -40,6 +40,9 @@ pub struct Report {
     /// The customer's own scripts, which ran behind the hops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scripts: Option<Scripts>,
+    /// What was adjusted for this database, in the order in which it applied.
+    #[serde(default)]
+    pub overrides: Vec<OverrideReport>,
     /// sha256 of the dump that came in.
     pub source_sha256: String,
     /// sha256 of the dump that goes out.
@@ -81,6 +84,21 @@ pub struct Report {
     pub neutralized: bool,
     /// Whether the very bytes of the result were restored again and found equal.
     pub proven: bool,
+}
+
+/// Something that was adjusted for this database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideReport {
+    /// Which.
+    pub id: OverrideId,
+    /// What it says, such as `before 17.0-18.0/partners: fix.sql`.
+    pub says: String,
+    /// sha256 of all that it says, its script included.
+    pub sha256: String,
+    /// Why.
+    pub reason: String,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
 }
 
 /// The formats of both ends.

@@ -71,6 +71,11 @@ pub enum Held {
         /// Such as `17.0-18.0`.
         hop: String,
     },
+    /// Production would not run as its accepted test ran.
+    Production {
+        /// What differs.
+        message: String,
+    },
 }
 
 impl fmt::Display for Held {
@@ -81,6 +86,9 @@ impl fmt::Display for Held {
                 "it waits: {hop} has failed for other databases and is being mended; the upgrade begins by itself \
                  when that is done"
             ),
+            Self::Production { message } => {
+                write!(f, "it waits: {message}; accept a new test, and it begins by itself")
+            }
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn assemble(
         path: path.collect(),
         pack: made.way.digest.clone(),
         scripts: request.scripts.clone(),
+        overrides: made.way.overrides.clone(),
         source_sha256: facts.source_sha256.clone().unwrap_or_default(),
         result_sha256: made.result.written.sha256.clone(),
         sizes: Sizes {

@@ -1,9 +1,11 @@
 //! How a database gets to its target: the pack that recognised it, its hops, and what a customer's own scripts add.
 
 use uplift_core::{
-    Failure, Pack, PackDigest, Version,
+    Failure, Override, Pack, PackDigest, Version,
     failure::ScriptFailure,
+    overrides,
     pack::{Hop, Step},
+    report::OverrideReport,
 };
 
 use crate::{
@@ -20,6 +22,8 @@ pub(crate) struct Way {
     pub(crate) hops: Vec<Hop>,
     /// What runs the customer's scripts, behind the hops.
     pub(crate) custom: Vec<Step>,
+    /// What was adjusted for this database, in the order in which it applies.
+    pub(crate) overrides: Vec<OverrideReport>,
 }
 
 impl Way {
@@ -49,7 +53,7 @@ impl Attempt<'_> {
         let (lease, ledger) = (self.hold.lease(), &self.context.ledger);
         let (product, version) = (&detected.product, &detected.version);
         let known = patiently(|| ledger.detected(lease, product, version, &digest, identity)).await?;
-        let Some(hops) = hops else {
+        let Some(mut hops) = hops else {
             return Err(Failure::rejected(no_path(&pack, version, target)).into());
         };
         if identity.is_some() && known.as_deref() != identity {
@@ -67,7 +71,7 @@ impl Attempt<'_> {
         if let Some(held) = patiently(|| ledger.held(lease, &digest, &names)).await? {
             return Err(Failure::Held(held).into());
         }
-        let custom = match (&self.request.scripts, pack.custom(target)) {
+        let mut custom = match (&self.request.scripts, pack.custom(target)) {
             (None, _) => Vec::new(),
             (Some(_), Some(custom)) => custom,
             (Some(_), None) => {
@@ -81,7 +85,37 @@ impl Attempt<'_> {
         let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
         let path = path.join(" → ");
         self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
-        Ok(Way { digest, pack, hops, custom })
+        let overrides = self.adjust(&mut hops, &mut custom).await?;
+        Ok(Way { digest, pack, hops, custom, overrides })
+    }
+
+    /// Changes the steps by what was adjusted for this database, and says so.
+    async fn adjust(
+        &mut self,
+        hops: &mut [Hop],
+        custom: &mut Vec<Step>,
+    ) -> Result<Vec<OverrideReport>, Ended> {
+        let (lease, ledger) = (self.hold.lease(), &self.context.ledger);
+        let layer = patiently(|| ledger.layer(lease)).await?;
+        let changes: Vec<Override> = layer.iter().map(|entry| entry.change.clone()).collect();
+        overrides::apply(&changes, hops, custom).map_err(|(index, misfit)| {
+            Failure::ScriptFailed(ScriptFailure {
+                step: changes[index].target(),
+                message: format!("override {} does not fit: {misfit}", layer[index].id),
+                ..ScriptFailure::default()
+            })
+        })?;
+        for entry in &layer {
+            self.log.info(format!("adjusted for this database: {}", entry.change)).await;
+        }
+        let reported = layer.into_iter().map(|entry| OverrideReport {
+            id: entry.id,
+            says: entry.change.to_string(),
+            sha256: entry.sha256,
+            reason: entry.reason,
+            made_at: entry.made_at,
+        });
+        Ok(reported.collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The arguments.
 
+mod mend;
 mod ops;
 
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use uplift_core::{Format, Version, request::StateCode};
 use url::Url;
 use uuid::Uuid;
 
-pub use ops::{Alike, Holds, Interventions, NewToken, Ops, OpsRequests, Packs, Role, Said, Tokens, Why};
+pub use mend::{Alike, Holds, Interventions, NewOverride, Overrides, Said, Why};
+pub use ops::{NewToken, Ops, OpsRequests, Packs, Role, Tokens};
 
 use crate::exit;
 

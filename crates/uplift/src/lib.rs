@@ -14,6 +14,7 @@ mod exit;
 mod follow;
 mod interventions;
 mod ops;
+mod overrides;
 mod pack;
 mod print;
 #[cfg(feature = "standalone")]

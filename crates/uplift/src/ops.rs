@@ -13,7 +13,7 @@ use crate::{
     commands::{list, show, show_list},
     context::Context,
     exit::Exit,
-    interventions, pack, text,
+    interventions, overrides, pack, text,
 };
 
 /// Does what was asked.
@@ -32,6 +32,13 @@ pub(crate) async fn execute(context: &Context, command: Ops) -> anyhow::Result<E
         }
         Ops::Packs(Packs::Recall { digest, reason }) => recall(context, &digest, &reason).await?,
         Ops::Interventions(command) => interventions::execute(context, command).await?,
+        Ops::Override(command) => overrides::execute(context, command).await?,
+        Ops::Waive { request, reason } => {
+            let path = ["ops", "requests", &request.to_string(), "waive"];
+            let wish = json!({ "reason": reason });
+            let request: Request = context.client.post(&path, &wish, Patience::Short).await?;
+            show(context, &request)?;
+        }
         Ops::Holds(command) => interventions::holds(context, command).await?,
         Ops::Workers => workers(context).await?,
         Ops::Tokens(Tokens::Create(args)) => create_token(context, args).await?,

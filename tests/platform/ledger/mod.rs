@@ -13,6 +13,7 @@ mod interventions;
 mod keeper;
 mod log;
 mod model;
+mod overrides;
 mod production;
 mod scripts;
 mod submit;

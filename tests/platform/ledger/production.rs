@@ -1,7 +1,7 @@
 //! Production stands on an accepted test, and runs on that test's pack.
 
 use uplift_core::{PackDigest, Purpose, RequestId, request::StateCode};
-use uplift_platform::ledger::{Bearer, Conflict, LedgerError, Submission, Submitted};
+use uplift_platform::ledger::{Bearer, Conflict, LedgerError, Submission};
 
 use super::desk::{Desk, script_failed, source, wish, with_desk};
 
@@ -66,32 +66,6 @@ async fn production_runs_on_the_pack_of_the_test_accepted_last() {
         let wish = wish("shop", Purpose::Production);
         let request = desk.new_request(&bearer, &wish).await;
         assert_eq!(desk.ledger.request(None, request).await.unwrap().pack, Some(old), "not the current one");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_recalled_pack_needs_a_new_test() {
-    with_desk(async |desk| {
-        let bearer = desk.customer("acme").await;
-        let (bad, good) = (desk.push_pack("bad").await, desk.push_pack("good").await);
-        let test = tested(desk, &bearer, "shop", &bad).await;
-        desk.ledger.accept(test, "customer").await.unwrap();
-        let keyed = || Submission { idempotency_key: Some("k".into()), ..wish("shop", Purpose::Production) };
-        let first = desk.new_request(&bearer, &keyed()).await;
-
-        desk.recall(&bad).await;
-        let production = wish("shop", Purpose::Production);
-        assert_eq!(refused(desk, &bearer, &production).await, Conflict::PackRecalled(bad));
-        // What was taken in before is known still: its client only did not hear the answer.
-        match desk.ledger.submit(&bearer, &keyed()).await.unwrap() {
-            Submitted::Known(known) => assert_eq!(known.id, first),
-            Submitted::New(request) => panic!("{} is a second request", request.id),
-        }
-
-        let test = tested(desk, &bearer, "shop", &good).await;
-        desk.ledger.accept(test, "customer").await.unwrap();
-        desk.new_request(&bearer, &production).await;
     })
     .await;
 }

@@ -129,6 +129,11 @@ impl Pack {
         Some(chain.into_iter().map(|index| self.hop(index)).collect())
     }
 
+    /// Every hop.
+    pub fn hops(&self) -> impl Iterator<Item = Hop> {
+        (0..self.manifest.hops.len()).map(|index| self.hop(index))
+    }
+
     /// The versions from which each offered target can be reached, for messages to people.
     #[must_use]
     pub fn supported(&self) -> Vec<(Version, Version)> {

@@ -281,7 +281,7 @@ async fn done(context: &Context, id: InterventionId, what: &str) -> Result<Json<
 }
 
 /// Words that somebody has to read.
-fn words<'a>(field: &str, text: &'a str) -> Result<&'a str> {
+pub(super) fn words<'a>(field: &str, text: &'a str) -> Result<&'a str> {
     let text = text.trim();
     let control = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.is_empty() || text.chars().count() > LONGEST_TEXT || text.chars().any(control) {

@@ -6,6 +6,7 @@ mod interventions;
 mod logs;
 mod openapi;
 mod ops;
+mod overrides;
 mod problem;
 mod requests;
 mod scripts;
@@ -81,6 +82,11 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/holds", get(interventions::holds))
         .route("/ops/holds/{id}/release", post(interventions::release_hold))
         .route("/ops/packs/{digest}/recall", post(interventions::recall_pack))
+        .route("/ops/overrides", post(overrides::add).get(overrides::list))
+        .route("/ops/overrides/{id}", get(overrides::show))
+        .route("/ops/overrides/{id}/diff", get(overrides::diff))
+        .route("/ops/overrides/{id}/remove", post(overrides::remove))
+        .route("/ops/requests/{id}/waive", post(overrides::waive))
         .route("/ops/tokens", post(ops::issue_token))
         .route("/ops/tokens/{id}", delete(ops::revoke_token))
         .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)));

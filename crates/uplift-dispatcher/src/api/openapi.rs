@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{health, interventions, logs, ops, problem, requests, submit, uploads};
+use super::{health, interventions, logs, ops, overrides, problem, requests, submit, uploads};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,7 @@ use super::{health, interventions, logs, ops, problem, requests, submit, uploads
         interventions::list, interventions::show, interventions::claim, interventions::release,
         interventions::assign, interventions::comment, interventions::note, interventions::reject,
         interventions::retry, interventions::holds, interventions::release_hold, interventions::recall_pack,
+        overrides::add, overrides::list, overrides::show, overrides::diff, overrides::remove, overrides::waive,
         health::alive, health::ready,
     ),
     components(schemas(uplift_core::api::Problem, uplift_core::api::LogLine)),

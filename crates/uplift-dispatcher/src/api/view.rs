@@ -5,7 +5,9 @@ use uplift_core::{
     request::{Delivery, State, StateCode},
     sla,
 };
-use uplift_platform::ledger::{HeldHop, Intervention, PackEntry, Request, StepTime, WorkerEntry};
+use uplift_platform::ledger::{
+    HeldHop, Intervention, OverrideEntry, PackEntry, Request, StepTime, WorkerEntry,
+};
 
 /// A request as its customer sees it.
 pub(super) fn request(request: Request) -> api::Request {
@@ -148,6 +150,31 @@ pub(super) fn intervention(found: Intervention) -> api::InterventionView {
             by: closed.by,
             outcome: closed.outcome,
             reason: closed.reason,
+        }),
+    }
+}
+
+/// Something adjusted for one database.
+pub(super) fn over(entry: OverrideEntry) -> api::OverrideView {
+    api::OverrideView {
+        id: entry.id.0,
+        account: entry.account_name,
+        database: entry.database_name,
+        product: entry.product,
+        says: entry.change.to_string(),
+        hop: entry.change.hop,
+        step: entry.change.step,
+        change: entry.change.change,
+        sha256: entry.sha256,
+        reason: entry.reason,
+        intervention: entry.intervention.map(|id| id.0),
+        pack: entry.pack.map(|pack| pack.0),
+        made_at: entry.made_at,
+        made_by: entry.made_by,
+        removed: entry.removed.map(|removed| api::RemovedView {
+            at: removed.at,
+            by: removed.by,
+            because: removed.because,
         }),
     }
 }

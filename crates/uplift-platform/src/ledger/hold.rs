@@ -70,7 +70,8 @@ pub(super) async fn wait(
     request: RequestId,
     held: &Held,
 ) -> Result<(), LedgerError> {
-    let Held::Hop { hold, .. } = held;
+    // Production is held by what it depends on, not by an attempt of its own.
+    let Held::Hop { hold, .. } = held else { return Ok(()) };
     // The lock keeps a release from coming in between, which would not see this request.
     sqlx::query(
         "WITH held AS (SELECT FROM held_hops WHERE id = $2 AND released_at IS NULL FOR SHARE)

@@ -7,13 +7,16 @@
 mod account;
 mod alone;
 mod attempt;
+mod conflict;
 mod event;
 mod hold;
 mod intervention;
 mod json;
 mod log;
 mod metrics;
+mod overrides;
 mod pack;
+mod production;
 mod request;
 mod schema;
 mod settle;
@@ -27,15 +30,17 @@ use thiserror::Error;
 
 pub use account::{Bearer, IssuedToken, Role};
 pub use attempt::{Claimed, Renewed, StepTime};
+pub use conflict::Conflict;
 pub use event::Told;
 pub use hold::{HELD_AFTER_ACCOUNTS, HeldHop};
 pub use intervention::{Closed, Entry, Intervention, Which};
 pub use log::{LogLine, LogPage};
 pub use metrics::{Durations, Metrics, Sample};
+pub use overrides::{OverrideEntry, Removed};
 pub use pack::PackEntry;
 pub use request::{Filter, Request};
 pub use settle::Settlement;
-pub use submission::{Conflict, Source, Submission, Submitted};
+pub use submission::{Source, Submission, Submitted};
 pub use sweep::{CancelledUpload, DeadAttempt, ExpiredUpload, Hintable, Swept, SweptLeases};
 pub use worker::{WorkerEntry, WorkerState};
 

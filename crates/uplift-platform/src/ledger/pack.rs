@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uplift_core::{Pack, PackDigest};
 
-use super::{Ledger, LedgerError, hold};
+use super::{Ledger, LedgerError, hold, production};
 
 /// A pack on record.
 #[derive(Clone, Debug)]
@@ -51,7 +51,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes a pack out of use: no new request begins with it. Again, it changes nothing.
+    /// Takes a pack out of use: no new request begins with it, and production that stands on it waits. Again, it changes
+    /// nothing.
     ///
     /// # Errors
     /// There is no such pack.
@@ -61,6 +62,7 @@ impl Ledger {
         actor: &str,
         reason: &str,
     ) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
         let recalled = sqlx::query(
             "WITH recalled AS (
                  UPDATE packs SET recalled_at = coalesce(recalled_at, now()) WHERE digest = $1 RETURNING digest)
@@ -70,9 +72,14 @@ impl Ledger {
         .bind(&digest.0)
         .bind(actor)
         .bind(reason)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        if recalled.rows_affected() == 0 { Err(LedgerError::NotFound("pack")) } else { Ok(()) }
+        if recalled.rows_affected() == 0 {
+            return Err(LedgerError::NotFound("pack"));
+        }
+        production::recalled(&mut tx, digest).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// All packs, by product, the newest first.

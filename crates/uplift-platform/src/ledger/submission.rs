@@ -2,14 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use thiserror::Error;
 use uplift_core::{
-    AccountId, Format, InterventionId, PackDigest, Purpose, RequestId, Scripts, Version,
+    AccountId, Format, PackDigest, Purpose, RequestId, Scripts, Version,
     request::{State, StateCode, Transition},
 };
 use uuid::Uuid;
 
-use super::{Bearer, Ledger, LedgerError, Request, account, request, transition};
+use super::{Bearer, Conflict, Ledger, LedgerError, Request, account, production, request, transition};
 
 /// A new request.
 #[derive(Clone, Debug)]
@@ -51,83 +50,6 @@ pub enum Submitted {
     New(Box<Request>),
     /// The idempotency key was used before, for this request.
     Known(Box<Request>),
-}
-
-/// Why something cannot be done to a request as it stands.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Conflict {
-    /// Its state does not allow it.
-    #[error("request {request} is {state}: it cannot {wish} now")]
-    State {
-        /// Which.
-        request: RequestId,
-        /// Its state.
-        state: StateCode,
-        /// What was wanted.
-        wish: &'static str,
-    },
-    /// Production without an accepted test.
-    #[error(
-        "there is no accepted test of database `{database}` to {target}: deliver a test, look at it, and \
-         accept it with `uplift accept REQUEST`"
-    )]
-    NoAcceptedTest {
-        /// The customer's name for it.
-        database: String,
-        /// The version asked for.
-        target: Version,
-    },
-    /// The pack that the accepted test ran on was recalled.
-    #[error("the pack {0} of the accepted test was recalled: run and accept a new test")]
-    PackRecalled(PackDigest),
-    /// Production with other scripts than its accepted test.
-    #[error("{}", other_scripts(.test, .tested.as_ref(), .brought.as_ref()))]
-    OtherScripts {
-        /// The accepted test.
-        test: RequestId,
-        /// What it ran with.
-        tested: Option<Scripts>,
-        /// What came with the submission.
-        brought: Option<Scripts>,
-    },
-    /// Only tests are accepted.
-    #[error("request {0} is a production upgrade: only a delivered test can be accepted")]
-    NotATest(RequestId),
-    /// Somebody else works on an intervention.
-    #[error(
-        "{by} has claimed intervention {intervention} until {until}: ask them to release it, or an operator to \
-         assign it to you"
-    )]
-    ClaimedBy {
-        /// Which.
-        intervention: InterventionId,
-        /// Who, by their token's label.
-        by: String,
-        /// Until when, unless they do something.
-        until: DateTime<Utc>,
-    },
-    /// Engineers act on what they have claimed.
-    #[error("{}", not_claimed(*.intervention, .by.as_deref()))]
-    NotClaimed {
-        /// Which.
-        intervention: InterventionId,
-        /// Who has claimed it, where anybody has.
-        by: Option<String>,
-    },
-    /// The intervention is over.
-    #[error("intervention {0} is closed: see `uplift ops interventions show {0}`")]
-    Closed(InterventionId),
-    /// An intervention cannot be assigned to this name.
-    #[error("{}", no_such_engineer(.name, *.many))]
-    NoSuchEngineer {
-        /// The name.
-        name: String,
-        /// Whether several tokens have it.
-        many: bool,
-    },
-    /// The idempotency key was used for something else.
-    #[error("the idempotency key was used for another submission (request {0}): use a new key")]
-    KeyReused(RequestId),
 }
 
 /// The uploaded dump, as the object store knows it.
@@ -250,7 +172,9 @@ impl Ledger {
             if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
                 return Ok(());
             }
-            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await
+            production::lock_database(&mut tx, request).await?;
+            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await?;
+            production::look(&mut tx, request).await
         }
         .await;
         transition::end(tx, done).await
@@ -280,6 +204,7 @@ impl Ledger {
             .fetch_optional(&mut *tx)
             .await?
             .ok_or(Conflict::NotATest(request))?;
+            production::accepted(&mut tx, request).await?;
             Ok(row.try_get("accepted_at")?)
         }
         .await;
@@ -343,9 +268,10 @@ pub(super) async fn queue_again(
          WHERE id = $1",
     )
     .bind(request.0)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    production::lock_database(connection, request).await?;
+    production::look(connection, request).await
 }
 
 /// The newest accepted test of the database and target, and the pack that it ran on. What ran there has to run here.
@@ -355,9 +281,7 @@ async fn accepted_test(
     wish: &Submission,
 ) -> Result<(Uuid, PackDigest), LedgerError> {
     let rows = sqlx::query(
-        "SELECT r.id, r.target, r.pack_digest, r.scripts_bytes, r.scripts_sha256,
-             p.recalled_at IS NOT NULL AS recalled
-         FROM requests r JOIN packs p ON p.digest = r.pack_digest
+        "SELECT r.id, r.target, r.pack_digest, r.scripts_bytes, r.scripts_sha256 FROM requests r
          WHERE r.database_id = $1 AND r.purpose = 'test' AND r.state = 'delivered'
            AND r.accepted_at IS NOT NULL
          ORDER BY r.accepted_at DESC, r.id DESC",
@@ -372,9 +296,6 @@ async fn accepted_test(
             continue;
         }
         let pack = PackDigest(row.try_get("pack_digest")?);
-        if row.try_get("recalled")? {
-            return Err(Conflict::PackRecalled(pack).into());
-        }
         let (test, tested) = (row.try_get("id")?, request::scripts(&row)?);
         if tested.as_ref() != wish.scripts() {
             let brought = wish.scripts().cloned();
@@ -383,36 +304,4 @@ async fn accepted_test(
         return Ok((test, pack));
     }
     Err(Conflict::NoAcceptedTest { database: wish.database.clone(), target: wish.target.clone() }.into())
-}
-
-fn other_scripts(test: &RequestId, tested: Option<&Scripts>, brought: Option<&Scripts>) -> String {
-    let with = |scripts: Option<&Scripts>, none: &str, some: &str| {
-        scripts.map_or_else(|| none.to_owned(), |scripts| format!("{some} ({scripts})"))
-    };
-    let ran = with(tested, "without scripts", "with scripts");
-    let brings = with(brought, "brings none", if tested.is_some() { "brings others" } else { "brings some" });
-    let mend = match tested {
-        Some(_) => "attach the very file of that test with `--scripts FILE`",
-        None => "leave out `--scripts`",
-    };
-    format!(
-        "the accepted test {test} ran {ran}, and this request {brings}: {mend}, or run and accept a new test"
-    )
-}
-
-fn not_claimed(id: InterventionId, by: Option<&str>) -> String {
-    match by {
-        Some(by) => {
-            format!("{by} has claimed intervention {id}: ask them, or an operator to assign it to you")
-        }
-        None => format!("claim the intervention first: uplift ops interventions claim {id}"),
-    }
-}
-
-fn no_such_engineer(name: &str, many: bool) -> String {
-    if many {
-        format!("several tokens are labelled `{name}`: name the engineer by the token's id")
-    } else {
-        format!("no valid token of an engineer or operator is labelled `{name}`, or has that id")
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Filter, One};
+use super::{Filter, Holds, Interventions, One, Overrides};
 
 /// For those who run the platform.
 #[derive(Debug, Subcommand)]
@@ -22,9 +22,23 @@ pub enum Ops {
     /// Requests that wait for a person
     #[command(subcommand)]
     Interventions(Interventions),
+    /// Scripts adjusted for one database
+    #[command(subcommand)]
+    Override(Overrides),
     /// Hops that new requests wait for
     #[command(subcommand)]
     Holds(Holds),
+    /// Let a production run as things are now, although its accepted test ran otherwise
+    #[command(after_help = "\
+Example:
+  uplift ops waive 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --reason 'the customer has agreed by phone'")]
+    Waive {
+        /// The request
+        request: Uuid,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// List the workers
     #[command(after_help = "Example:\n  uplift ops workers")]
     Workers,
@@ -58,139 +72,6 @@ Example:
         /// The pack's whole digest, as `uplift --json ops packs list` has it
         #[arg(value_name = "DIGEST")]
         digest: String,
-        /// Why, for the audit
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
-}
-
-/// Requests that wait for a person.
-#[derive(Debug, Subcommand)]
-pub enum Interventions {
-    /// List them, by the time left until the promise to the customer breaks
-    #[command(after_help = "\
-Examples:
-  uplift ops interventions list
-  uplift ops interventions list --mine
-  uplift ops interventions list --alike 4f1b0c9e2a7d3358")]
-    List {
-        /// The closed ones too
-        #[arg(long)]
-        all: bool,
-        /// Only those that you have claimed
-        #[arg(long)]
-        mine: bool,
-        /// Only those that failed alike
-        #[arg(long, value_name = "FINGERPRINT")]
-        alike: Option<String>,
-        /// Only those of this request
-        #[arg(long, value_name = "REQUEST")]
-        request: Option<Uuid>,
-    },
-    /// Show one: what failed, the end of its log, and what was said and done
-    #[command(after_help = "Example:\n  uplift ops interventions show 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
-    Show {
-        /// The intervention
-        intervention: Uuid,
-    },
-    /// Make one your own, for an hour from whatever you did last about it
-    #[command(after_help = "Example:\n  uplift ops interventions claim 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
-    Claim {
-        /// The intervention
-        intervention: Uuid,
-    },
-    /// Give one back to the queue
-    #[command(
-        after_help = "Example:\n  uplift ops interventions release 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77"
-    )]
-    Release {
-        /// The intervention
-        intervention: Uuid,
-    },
-    /// Give one to an engineer, whoever has it; for operators
-    #[command(
-        after_help = "Example:\n  uplift ops interventions assign 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --to eva"
-    )]
-    Assign {
-        /// The intervention
-        intervention: Uuid,
-        /// The label, or the id, of the engineer's token
-        #[arg(long, value_name = "ENGINEER")]
-        to: String,
-    },
-    /// Say something to other engineers
-    #[command(after_help = "\
-Example:
-  uplift ops interventions comment 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'two partners share a code'")]
-    Comment(Said),
-    /// Say something to the customer, instead of what was said before
-    #[command(after_help = "\
-Example:
-  uplift ops interventions note 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'We are adjusting a script; no need to do anything'")]
-    Note(Said),
-    /// Run its request again, from the original dump
-    #[command(after_help = "\
-Examples:
-  uplift ops interventions retry 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --reason 'mended in the pack'
-  uplift ops interventions retry 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --alike --reason 'mended in the pack'")]
-    Retry(Alike),
-    /// Give its request back to the customer, as rejected
-    #[command(after_help = "\
-Example:
-  uplift ops interventions reject 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --reason 'Remove the second main company first'")]
-    Reject(Why),
-}
-
-/// Something to say.
-#[derive(Debug, Args)]
-pub struct Said {
-    /// The intervention
-    pub intervention: Uuid,
-    /// What to say
-    #[arg(value_name = "TEXT")]
-    pub text: String,
-}
-
-/// Why something is done.
-#[derive(Debug, Args)]
-pub struct Why {
-    /// The intervention
-    pub intervention: Uuid,
-    /// Why; the customer reads it
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-}
-
-/// What to run again.
-#[derive(Debug, Args)]
-pub struct Alike {
-    /// The intervention
-    pub intervention: Uuid,
-    /// What was done about it, for the audit
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// And all that failed alike and that nobody else has claimed
-    #[arg(long)]
-    pub alike: bool,
-}
-
-/// Hops that new requests wait for.
-#[derive(Debug, Subcommand)]
-pub enum Holds {
-    /// List them, the oldest first
-    #[command(after_help = "\
-A hop is held when several accounts have failed alike on it. A new pack of its product ends the hold, too.
-
-Example:
-  uplift ops holds list")]
-    List,
-    /// End a hold: what waits for it goes on
-    #[command(after_help = "\
-Example:
-  uplift ops holds release 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --reason 'the same customer under three names'")]
-    Release {
-        /// The hold
-        hold: Uuid,
         /// Why, for the audit
         #[arg(long, value_name = "TEXT")]
         reason: String,
