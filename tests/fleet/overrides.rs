@@ -93,6 +93,16 @@ async fn what_was_adjusted_replays_on_the_next_test_and_on_production() {
     assert_eq!(report(&fleet.download(production))["overrides"][0]["id"], json!(fix));
 
     changed_since(&fleet, test, &fresh, &fix).await;
+
+    // In the pack, it is everybody's.
+    fleet.must(&["ops", "override", "promote", &fix]);
+    let other = fleet.submit(Purpose::Test, &dump, "17.1", "another");
+    fleet.delivered(other).await;
+    let made = report(&fleet.download(other));
+    assert_eq!(
+        (&made["overrides"], &made["steps"][0]["step"]),
+        (&json!([]), &json!("17.0-17.1/unique-names"))
+    );
     fleet.stop().await;
 }
 

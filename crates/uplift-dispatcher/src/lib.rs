@@ -6,6 +6,7 @@
 pub mod api;
 mod context;
 mod orphans;
+mod promote;
 mod sweep;
 
 use std::time::Duration;

@@ -55,17 +55,23 @@ async fn push(context: &Context, folder: &Path) -> anyhow::Result<()> {
     };
     let response = context.client.send(make, Patience::Short).await?;
     let pack: PackView = context.client.read(response).await?;
+    show_pack(context, &pack, Some(archive.len() as u64))
+}
+
+/// Shows a pack that was pushed, with its archive's length in bytes where that is known here.
+pub(crate) fn show_pack(context: &Context, pack: &PackView, bytes: Option<u64>) -> anyhow::Result<()> {
     if context.print.is_json() {
-        context.print.json(&pack)?;
+        context.print.json(pack)?;
         return Ok(());
     }
-    context.print.fields(&[
+    let mut rows = vec![
         ("product", text::line(&pack.product)),
         ("title", text::line(&pack.title)),
         ("digest", text::line(&pack.digest)),
-        ("size", text::bytes(archive.len() as u64)),
-        ("used", if pack.current { "for new requests" } else { "not by new requests" }.into()),
-    ])?;
+    ];
+    rows.extend(bytes.map(|bytes| ("size", text::bytes(bytes))));
+    rows.push(("used", if pack.current { "for new requests" } else { "not by new requests" }.into()));
+    context.print.fields(&rows)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::json;
 use uplift_core::{
-    api::{self, OverrideView},
+    api::{self, OverrideView, PackView},
     overrides::{Change, OwnScript, Settings},
 };
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
     client::Patience,
     context::Context,
     exit::UsageError,
-    text,
+    ops, text,
 };
 
 /// Does what was asked.
@@ -35,6 +35,11 @@ pub(crate) async fn execute(context: &Context, command: Overrides) -> anyhow::Re
             show(context, &context.client.get(&path, &[], Patience::Short).await?)
         }
         Overrides::Diff { id } => diff(context, id).await,
+        Overrides::Promote { id } => {
+            let path = ["ops", "overrides", &id.to_string(), "promote"];
+            let pack: PackView = context.client.post(&path, &json!({}), Patience::Short).await?;
+            ops::show_pack(context, &pack, None)
+        }
         Overrides::Remove { id, reason } => {
             let path = ["ops", "overrides", &id.to_string(), "remove"];
             show(context, &context.client.post(&path, &json!({ "reason": reason }), Patience::Short).await?)

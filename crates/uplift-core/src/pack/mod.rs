@@ -81,6 +81,12 @@ impl Pack {
         Ok(Self { manifest, files })
     }
 
+    /// Its files, `pack.toml` among them.
+    #[must_use]
+    pub const fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// Such as `odoo`.
     #[must_use]
     pub fn product(&self) -> &str {

@@ -86,6 +86,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/overrides/{id}", get(overrides::show))
         .route("/ops/overrides/{id}/diff", get(overrides::diff))
         .route("/ops/overrides/{id}/remove", post(overrides::remove))
+        .route("/ops/overrides/{id}/promote", post(overrides::promote))
         .route("/ops/requests/{id}/waive", post(overrides::waive))
         .route("/ops/tokens", post(ops::issue_token))
         .route("/ops/tokens/{id}", delete(ops::revoke_token))

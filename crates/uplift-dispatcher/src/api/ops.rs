@@ -56,16 +56,22 @@ pub(super) async fn push_pack(
     archive: Bytes,
 ) -> Result<Json<PackView>> {
     let pack = Pack::from_archive(&archive).map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok(Json(push(&context, &pack, &bearer.actor()).await?))
+}
+
+/// Stores a pack and makes it the current one of its product.
+pub(super) async fn push(context: &Context, pack: &Pack, actor: &str) -> Result<PackView> {
     // Written anew, the same files have the same digest whoever has archived them.
     let archive = pack.archive().map_err(|error| ApiError::invalid(error.to_string()))?;
     let digest = PackDigest::of(&archive);
     context.objects.put(&key::pack(&digest), archive.into(), "application/x-tar").await?;
-    context.ledger.push_pack(&digest, &pack, &bearer.actor()).await?;
+    context.ledger.push_pack(&digest, pack, actor).await?;
+    context.queued.notify_one();
     tracing::info!(pack.digest = %digest, pack.product = pack.product(), "a pack was pushed");
     let pushed = context.ledger.packs().await?.into_iter().find(|pack| pack.digest == digest);
     let pushed =
         pushed.ok_or_else(|| ApiError::internal(anyhow::anyhow!("pack {digest} is not on record")))?;
-    Ok(Json(view::pack(pushed)))
+    Ok(view::pack(pushed))
 }
 
 /// All packs, by product, the newest first.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use similar::TextDiff;
 use uplift_core::{
     InterventionId, Override, OverrideId, Pack, PackDigest, RequestId,
-    api::{self, NewOverride, OverrideView, Reason},
+    api::{self, NewOverride, OverrideView, PackView, Reason},
     key,
     overrides::{self, Change, OwnScript},
     pack::{Hop, MAX_ARCHIVE_BYTES, Step},
@@ -24,10 +24,11 @@ use uuid::Uuid;
 use super::{
     auth::{Engineer, Operator},
     interventions::words,
+    ops::push,
     problem::{ApiError, Result},
     view,
 };
-use crate::Context;
+use crate::{Context, promote::promoted};
 
 /// Adds an override for a database. It runs with the next attempt, and with every later one.
 #[utoipa::path(
@@ -94,16 +95,19 @@ async fn steps(context: &Context, request: &Request) -> Result<(Vec<Hop>, Vec<St
     };
     let pack = match &request.pack {
         Some(digest) => digest.clone(),
-        None => {
-            let current = context.ledger.packs().await?.into_iter();
-            let current = current.filter(|pack| pack.current).find(|pack| pack.product == *product);
-            current.ok_or_else(|| ApiError::conflict(format!("no pack upgrades {product} now")))?.digest
-        }
+        None => current(context, product).await?,
     };
     let pack = load(context, &pack).await?;
     let hops = pack.path(version, &request.target).unwrap_or_default();
     let custom = request.scripts.as_ref().and_then(|_| pack.custom(&request.target)).unwrap_or_default();
     Ok((hops, custom))
+}
+
+/// The pack that new requests of a product use.
+async fn current(context: &Context, product: &str) -> Result<PackDigest> {
+    let current = context.ledger.packs().await?.into_iter();
+    let current = current.filter(|pack| pack.current).find(|pack| pack.product == product);
+    Ok(current.ok_or_else(|| ApiError::conflict(format!("no pack upgrades {product} now")))?.digest)
 }
 
 async fn load(context: &Context, digest: &PackDigest) -> Result<Pack> {
@@ -217,6 +221,27 @@ fn written(change: &Override, step: Option<&Step>) -> String {
             unified("pack.toml", &lines(seconds, &env), "override", &new)
         }
     }
+}
+
+/// Makes an override part of its product's pack: the current one, with this change, is pushed as a new one.
+#[utoipa::path(
+    post, path = "/api/v1/ops/overrides/{id}/promote", tag = "operators", params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = PackView),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "It cannot be written into the current pack"),
+    )
+)]
+pub(super) async fn promote(
+    State(context): State<Arc<Context>>,
+    Operator(bearer): Operator,
+    Path(id): Path<OverrideId>,
+) -> Result<Json<PackView>> {
+    let entry = context.ledger.override_of(id).await?;
+    let pack = load(&context, &current(&context, &entry.product).await?).await?;
+    let files = promoted(pack.files().clone(), &entry.change).map_err(ApiError::conflict)?;
+    let pack = Pack::from_files(files).map_err(|error| ApiError::conflict(error.to_string()))?;
+    Ok(Json(push(&context, &pack, &bearer.actor()).await?))
 }
 
 /// Ends an override: no attempt that begins from now on runs with it. Production whose accepted test ran with it waits.

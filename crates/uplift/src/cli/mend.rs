@@ -152,6 +152,18 @@ Examples:
         #[arg(value_name = "ID")]
         id: Uuid,
     },
+    /// Make one part of its product's pack: a new version, which differs in this and nothing else; for operators
+    #[command(after_help = "\
+The database's own override may stay: what the pack does by now is not done twice. Put the same change into wherever you keep
+the pack, too.
+
+Example:
+  uplift ops override promote 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Promote {
+        /// The override
+        #[arg(value_name = "ID")]
+        id: Uuid,
+    },
     /// Remove one: no attempt that begins from now on runs with it
     #[command(after_help = "\
 Example:
