@@ -186,7 +186,7 @@ async fn who_has_claimed_it_acts_and_all_is_on_record() {
         let found = desk.failed(&acme, "shop", &pack).await;
         let id = found.id;
         assert!(matches!(
-            conflict(desk.ledger.resolve(id, &eva, "done").await),
+            conflict(desk.ledger.retry_intervention(id, &eva, "done").await),
             Conflict::NotClaimed { by: None, .. }
         ));
         desk.ledger.claim_intervention(id, &eva).await.unwrap();
@@ -197,7 +197,7 @@ async fn who_has_claimed_it_acts_and_all_is_on_record() {
         let request = desk.ledger.request(None, found.request).await.unwrap();
         assert_eq!(request.note.as_deref(), Some("We are on it"));
         desk.ledger.note(id, &boss, "Half an hour more").await.unwrap();
-        desk.ledger.resolve(id, &eva, "the pack is mended").await.unwrap();
+        desk.ledger.retry_intervention(id, &eva, "the pack is mended").await.unwrap();
         assert_eq!(desk.state(found.request).await, StateCode::Queued);
         assert!(desk.open().await.is_empty());
         assert!(matches!(conflict(desk.ledger.note(id, &eva, "late").await), Conflict::Closed(_)));
@@ -211,7 +211,7 @@ async fn who_has_claimed_it_acts_and_all_is_on_record() {
                 ("comment", Some("two partners share a code")),
                 ("note", Some("We are on it")),
                 ("note", Some("Half an hour more")),
-                ("resolve", Some("the pack is mended")),
+                ("retry", Some("the pack is mended")),
             ]
         );
         assert!(history[3].by.starts_with("operator us (boss, "), "{:?}", history[3]);
@@ -282,9 +282,9 @@ async fn fifty_that_failed_alike_are_one_group_which_one_fix_releases() {
         let tom = desk.engineer("tom").await;
         desk.ledger.claim_intervention(open[7].id, &tom).await.unwrap();
         let resolved =
-            desk.ledger.resolve_alike(&open[0].fingerprint, &eva, "mended in the pack").await.unwrap();
+            desk.ledger.retry_alike(&open[0].fingerprint, &eva, "mended in the pack").await.unwrap();
         assert_eq!(resolved.len(), 49, "all but the one that another engineer works on");
-        desk.ledger.resolve(open[7].id, &tom, "mended in the pack").await.unwrap();
+        desk.ledger.retry_intervention(open[7].id, &tom, "mended in the pack").await.unwrap();
         assert!(desk.open().await.is_empty());
         for account in accounts {
             desk.customer(account).await;

@@ -106,7 +106,7 @@ pub struct EntryView {
     pub at: DateTime<Utc>,
     /// By whom.
     pub by: String,
-    /// `comment`, `claim`, `assign`, `release`, `note`, `resolve` or `reject`.
+    /// `comment`, `claim`, `assign`, `release`, `note`, `retry` or `reject`.
     pub what: String,
     /// The comment, the note, the reason, or to whom it was assigned.
     pub text: Option<String>,

@@ -220,10 +220,10 @@ pub(super) async fn retry(
 ) -> Result<Json<Retried>> {
     let reason = words("reason", &wish.reason)?;
     let found = context.ledger.intervention(id).await?;
-    context.ledger.resolve(id, &bearer, reason).await?;
+    context.ledger.retry_intervention(id, &bearer, reason).await?;
     let mut requests = vec![found.request];
     if wish.alike {
-        requests.extend(context.ledger.resolve_alike(&found.fingerprint, &bearer, reason).await?);
+        requests.extend(context.ledger.retry_alike(&found.fingerprint, &bearer, reason).await?);
     }
     context.queued.notify_one();
     tracing::info!(intervention.id = %id, requests = requests.len(), "queued again");

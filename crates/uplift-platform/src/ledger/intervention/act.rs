@@ -148,7 +148,7 @@ impl Ledger {
     ///
     /// # Errors
     /// It is somebody else's, or closed.
-    pub async fn resolve(
+    pub async fn retry_intervention(
         &self,
         id: InterventionId,
         bearer: &Bearer,
@@ -156,7 +156,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
-            let request = act(&mut tx, id, bearer, "resolve", Some(reason)).await?;
+            let request = act(&mut tx, id, bearer, "retry", Some(reason)).await?;
             because(&mut tx, id, reason).await?;
             queue_again(&mut tx, request, StateCode::Intervention, &bearer.actor()).await
         }
@@ -169,7 +169,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn resolve_alike(
+    pub async fn retry_alike(
         &self,
         fingerprint: &str,
         bearer: &Bearer,
@@ -184,20 +184,20 @@ impl Ledger {
         .bind(bearer.token.0)
         .fetch_all(&self.pool)
         .await?;
-        let mut resolved = Vec::new();
+        let mut retried = Vec::new();
         for id in open.into_iter().map(InterventionId) {
             let done = async {
                 self.claim_intervention(id, bearer).await?;
-                self.resolve(id, bearer, reason).await
+                self.retry_intervention(id, bearer, reason).await
             };
             match done.await {
-                Ok(()) => resolved.push(self.intervention(id).await?.request),
+                Ok(()) => retried.push(self.intervention(id).await?.request),
                 // Somebody was faster: it is theirs.
                 Err(LedgerError::Conflict(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(resolved)
+        Ok(retried)
     }
 }
 
