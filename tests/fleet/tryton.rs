@@ -116,6 +116,35 @@ async fn a_database_of_somebody_goes_through_and_one_step_less_is_an_interventio
     fleet.stop().await;
 }
 
+/// The query alone: what it finds could not be handed in, and the database that Tryton has made has none of it.
+#[tokio::test]
+async fn shipments_that_7_would_find_wrong_are_told() {
+    const TABLES: &str = "
+        CREATE TABLE stock_location (id int, parent int, type text);
+        INSERT INTO stock_location VALUES (1, NULL, 'warehouse'), (2, 1, 'storage'), (3, 2, 'storage'),
+            (4, NULL, 'warehouse'), (5, 4, 'storage'), (6, NULL, 'storage');
+        CREATE TABLE stock_shipment_internal
+            (number text, state text, planned_start_date date, planned_date date, from_location int, to_location int);
+        INSERT INTO stock_shipment_internal VALUES
+            ('elsewhere in a day', 'waiting', '2026-01-02', '2026-01-02', 3, 5),
+            ('elsewhere overnight', 'assigned', '2026-01-01', '2026-01-02', 3, 5),
+            ('within overnight', 'shipped', '2026-01-01', '2026-01-02', 2, 3),
+            ('within in a day', 'waiting', '2026-01-02', '2026-01-02', 2, 3),
+            ('within without a day', 'waiting', NULL, NULL, 2, 3),
+            ('to no warehouse overnight', 'waiting', '2026-01-01', '2026-01-02', 2, 6),
+            ('arrived', 'done', '2026-01-02', '2026-01-02', 3, 5),
+            ('not begun', 'draft', '2026-01-02', '2026-01-02', 3, 5)";
+
+    let database = Database::create("shipments").await;
+    database.psql_command(TABLES);
+    let query = repository("deploy/packs/tryton/6.0-7.0/internal-shipments.sql");
+    let query = std::fs::read_to_string(query).unwrap();
+    database.psql_command(&format!("CREATE VIEW wrong AS {query}"));
+    let told = database.value("SELECT string_agg(number, ', ' ORDER BY number) FROM wrong").await;
+    assert_eq!(told, "elsewhere in a day, to no warehouse overnight, within overnight");
+    database.remove().await;
+}
+
 /// The pack's lists of modules are those of the images, and what 8.0 has given up is taken off by a step.
 #[test]
 fn the_packs_modules_are_those_of_the_images() {
