@@ -10,7 +10,10 @@ use uplift_core::{
 use uplift_platform::objects::Expect;
 use uplift_tests::{compare, eventually, fleet::Fleet, postgres::Database, repository, request::LIMIT};
 
-use crate::{dumps, runners::fleet};
+use crate::{
+    dumps,
+    runners::{fleet, fleet_with},
+};
 
 #[tokio::test]
 async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
@@ -55,7 +58,8 @@ async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
 
 #[tokio::test]
 async fn a_worker_that_drains_while_it_saves_tells_what_failed() {
-    let fleet = fleet().await;
+    // Without a grace, what runs is broken off at once.
+    let fleet = fleet_with(&[("UPLIFT__WORKER__GRACE_SECONDS", "0")]).await;
     let sample = dumps::sample().await;
     let dump = dumps::file(&fleet, "shop.sql", dumps::text(&fleet, &sample).as_bytes());
     sample.remove().await;
@@ -72,6 +76,8 @@ async fn a_worker_that_drains_while_it_saves_tells_what_failed() {
         (state == StateCode::Intervention).then_some(())
     })
     .await;
+    let log = fleet.log(request).await;
+    assert!(!log.contains("fails is saved"), "it was saved before the worker was told:\n{log}");
     let failure = "SELECT failure ->> 'code' FROM attempts";
     assert_eq!(fleet.database.value(failure).await, "script_failed");
     fleet.stop().await;

@@ -55,7 +55,7 @@ async fn engineers_work_the_queue_and_one_fix_releases_a_hop() {
     assert!(log.ends_with("the upgrade begins by itself when that is done\n"), "{log}");
 
     // One group, by the time that is left.
-    let list = json(&run_as(&fleet, &eva, &["ops", "interventions", "list"]));
+    let list = json(&run_as(&fleet, &eva, &["ops", "interventions"]));
     let requests: Vec<_> =
         list.as_array().unwrap().iter().map(|found| found["request"].as_str().unwrap()).collect();
     assert_eq!(requests, failed.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
@@ -117,7 +117,7 @@ fn work_on_it(fleet: &Fleet, eva: &str, tom: &str, found: &Value) {
         "SELECT no_such_column FROM contact;",
         "saved before the step",
         "the end of its log",
-        "comment, tom\n  Seen before",
+        "comment, engineer us (tom, token ",
         "claimed",
         "by eva until",
     ] {

@@ -201,8 +201,15 @@ async fn what_is_missing_or_vanishes_is_ours_to_mend() {
 }
 
 pub(crate) async fn fleet() -> Fleet {
+    fleet_with(&[]).await
+}
+
+/// The same, with settings in the environment.
+pub(crate) async fn fleet_with(settings: &[(&str, &str)]) -> Fleet {
     let worker = "slots = 2".to_owned();
-    let environment = vec![("UPLIFT__WORKER__DISK_BYTES".to_owned(), "629145600".to_owned())];
+    let settings = [&[("UPLIFT__WORKER__DISK_BYTES", "629145600")], settings].concat();
+    let environment =
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let fleet = Fleet::with(Options { worker, environment, ..Options::default() }).await;
     fleet.push_pack(&repository("tests/packs/runners"));
     fleet.ledger.set_max_running("acme", 100).await.unwrap();

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::{
-    pack::{Hop, Step},
+    pack::{Hop, Step, is_variable},
     plan,
 };
 
@@ -148,6 +148,12 @@ impl Override {
             Change::Set(settings) if *settings == Settings::default() => {
                 Err(Misfit::Settings("there is nothing to set: name a timeout or a variable".into()))
             }
+            Change::Set(settings) => match settings.env.keys().find(|name| !is_variable(name)) {
+                Some(name) => Err(Misfit::Settings(format!(
+                    "`{name}` is not the name of a variable, or one of our own"
+                ))),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -342,6 +348,10 @@ run = { image = "i:1", command = ["c"], env = { A = "1", B = "1" } }
         let (skip, fix) = (Change::Skip, Change::Before(script("fix.sql")));
         let other = Change::Before(OwnScript { text: "SELECT 3;".into(), ..script("fix.sql") });
         let long = |seconds| Change::Set(Settings { timeout_seconds: Some(seconds), ..Settings::default() });
+        let variable = |name: &str| {
+            let env = BTreeMap::from([(name.to_owned(), "1".to_owned())]);
+            Change::Set(Settings { env, ..Settings::default() })
+        };
         for (layer, words) in [
             (vec![of("gone", skip.clone())], "no step `1.0-2.0/gone`"),
             (vec![of("one", skip.clone()), of("one", skip.clone())], "no step `1.0-2.0/one`"),
@@ -353,15 +363,10 @@ run = { image = "i:1", command = ["c"], env = { A = "1", B = "1" } }
             (vec![of("one", Change::After(OwnScript { text: " \n".into(), ..script("a.sql") }))], "is empty"),
             (vec![of("one", long(0))], "a second at least"),
             (vec![of("one", Change::Set(Settings::default()))], "nothing to set"),
+            (vec![of("one", variable("A"))], "has no variables"),
             (
-                vec![of(
-                    "one",
-                    Change::Set(Settings {
-                        env: BTreeMap::from([("A".into(), "1".into())]),
-                        ..Settings::default()
-                    }),
-                )],
-                "has no variables",
+                vec![of("two", variable("PGHOST"))],
+                "`PGHOST` is not the name of a variable, or one of our own",
             ),
         ] {
             let (index, misfit) = applied(&layer).unwrap_err();

@@ -44,15 +44,13 @@ CREATE INDEX interventions_open ON interventions (due_at) WHERE closed_at IS NUL
 CREATE INDEX interventions_of_request ON interventions (request_id, opened_at);
 CREATE INDEX interventions_alike ON interventions (fingerprint, pack_digest);
 
--- What engineers tell each other.
-CREATE TABLE comments (
-    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    intervention_id uuid NOT NULL REFERENCES interventions,
-    at              timestamptz NOT NULL DEFAULT now(),
-    author          text NOT NULL,
-    text            text NOT NULL
-);
-CREATE INDEX comments_of_intervention ON comments (intervention_id, id);
+-- What waits for a person already. Nothing is alike there: its failures were not compared.
+INSERT INTO interventions
+    (id, request_id, epoch, product, pack_digest, step, failure, fingerprint, pattern, due_at)
+SELECT gen_random_uuid(), id, epoch, product, pack_digest, coalesce(outcome ->> 'step', outcome ->> 'place', ''), outcome,
+    left(md5(id::text), 16), coalesce(outcome ->> 'message', outcome ->> 'code'),
+    coalesce(uploaded_at, now()) + interval '2 hours'
+FROM requests WHERE state = 'intervention';
 
 -- What is to be told on the broker: written with what it tells of, removed once the broker has it.
 CREATE TABLE events (

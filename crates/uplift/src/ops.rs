@@ -31,7 +31,9 @@ pub(crate) async fn execute(context: &Context, command: Ops) -> anyhow::Result<E
             show(context, &request)?;
         }
         Ops::Packs(Packs::Recall { digest, reason }) => recall(context, &digest, &reason).await?,
-        Ops::Interventions(command) => interventions::execute(context, command).await?,
+        Ops::Interventions { command } => {
+            interventions::execute(context, command.unwrap_or_default()).await?;
+        }
         Ops::Override(command) => overrides::execute(context, command).await?,
         Ops::Waive { request, reason } => {
             let path = ["ops", "requests", &request.to_string(), "waive"];

@@ -268,7 +268,7 @@ async fn events_reach_whoever_is_on_call_and_nobody_else_is_needed() {
     let broker = Broker::new().await;
     let publisher = publisher(&broker.config).await;
     // Nobody is bound to this one.
-    publisher.tell("production.held", 1, &serde_json::json!({})).await.unwrap();
+    publisher.tell("something.else", 1, &serde_json::json!({})).await.unwrap();
     let body = serde_json::json!({ "intervention": "an id" });
     publisher.tell("intervention.opened", 2, &body).await.unwrap();
     publisher.tell("hop.held", 3, &body).await.unwrap();

@@ -158,8 +158,21 @@ impl Desk {
 
     /// All that the ledger holds, apart from workers and tokens: to see that nothing was changed.
     pub(super) async fn everything(&self) -> Value {
-        let tables =
-            ["requests", "attempts", "stages", "steps", "log_chunks", "uploads", "databases", "audit"];
+        let tables = [
+            "requests",
+            "attempts",
+            "stages",
+            "steps",
+            "log_chunks",
+            "uploads",
+            "databases",
+            "audit",
+            "interventions",
+            "events",
+            "held_hops",
+            "overrides",
+            "packs",
+        ];
         let sums =
             tables.map(|table| format!("'{table}', (SELECT jsonb_agg(t ORDER BY t::text) FROM {table} t)"));
         let sql = format!("SELECT jsonb_build_object({})", sums.join(", "));

@@ -227,7 +227,7 @@ async fn who_has_claimed_it_acts_and_all_is_on_record() {
         assert_eq!(failure.to_string(), "Remove the second main company first");
         let topics = desk.topics().await;
         assert_eq!(topics.last().map(String::as_str), Some("intervention.closed"), "{topics:?}");
-        assert!(topics.contains(&"intervention.reject".to_owned()), "{topics:?}");
+        assert!(topics.contains(&"intervention.rejected".to_owned()), "{topics:?}");
     })
     .await;
 }

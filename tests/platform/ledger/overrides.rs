@@ -8,7 +8,7 @@ use uplift_core::{
 use uplift_platform::ledger::{Bearer, Conflict, LedgerError};
 
 use super::{
-    desk::{Desk, source, wish, with_desk},
+    desk::{Desk, infrastructure, script_failed, source, wish, with_desk},
     production::tested,
 };
 
@@ -152,7 +152,25 @@ async fn a_recalled_pack_or_a_waiver_decides_too() {
         let request = desk.production(&acme).await;
         desk.ledger.recall_pack(&bad, "boss", "it loses rows").await.unwrap();
         let recalled = format!("since the accepted test {test}, its pack {bad} was recalled");
+        assert_eq!(desk.why(request).await, Some(recalled.clone()));
+
+        // Taken back, the recall holds nothing; and what runs when it comes waits if it has to run again.
+        desk.push_pack("bad").await;
+        assert_eq!(desk.why(request).await, None);
+        let lost = desk.claimed().await;
+        assert_eq!(lost.lease.request(), request);
+        desk.ledger.recall_pack(&bad, "boss", "it does lose rows").await.unwrap();
+        desk.expire(request).await;
+        desk.sweep().await;
+        assert_eq!(desk.why(request).await, Some(recalled.clone()));
+        // A failure that has to wait a while does not end the hold.
+        desk.push_pack("bad").await;
+        let lost = desk.claimed().await;
+        desk.ledger.recall_pack(&bad, "boss", "it does").await.unwrap();
+        desk.fail(&lost.lease, infrastructure("dump")).await;
         assert_eq!(desk.why(request).await, Some(recalled));
+        desk.set(request, "held_at = held_at - interval '1 hour'").await;
+        assert!(desk.claim(uplift_core::WorkerId::new()).await.is_none(), "what is held was claimed");
 
         let not = desk.ledger.waive(test, "?", "boss").await.unwrap_err();
         assert!(matches!(not, LedgerError::Conflict(Conflict::State { .. })), "{not:?}");
@@ -169,11 +187,46 @@ async fn a_recalled_pack_or_a_waiver_decides_too() {
         assert!(desk.actions(request).await.contains(&"waive".to_owned()));
 
         // A retry looks as well: what an engineer adjusts for production has not been tested.
-        desk.fail(&claimed.lease, super::desk::script_failed()).await;
+        desk.fail(&claimed.lease, script_failed()).await;
+        let test = tested(desk, &acme, "shop", &good).await;
+        desk.ledger.accept(test, "customer").await.unwrap();
         let second = desk.production(&acme).await;
         assert!(desk.why(second).await.is_some());
         desk.ledger.retry(request, "eva").await.unwrap();
         assert_eq!(desk.why(request).await, None, "it was waived");
+    })
+    .await;
+}
+
+/// A hop that is held for others is none of whoever has gone over it, or has scripts of their own for it.
+#[tokio::test]
+async fn a_held_hop_lets_pass_what_was_tested_or_adjusted() {
+    with_desk(async |desk| {
+        let acme = desk.customer("acme").await;
+        let pack = desk.push_pack("one").await;
+        let hops = ["1.0-2.0".to_owned()];
+        let detected = async |lease: &Lease| {
+            let version = "1.0".parse().unwrap();
+            desk.ledger.detected(lease, "sample", &version, &pack, None).await.unwrap();
+            desk.ledger.held(lease, &pack, &hops).await.unwrap()
+        };
+        let (test, _) = desk.test_runs_with(&acme, "shop", &pack).await;
+        for account in ["a", "b", "c"] {
+            let lease = desk.running(&desk.customer(account).await, "shop").await.lease;
+            assert_eq!(detected(&lease).await, None);
+            desk.fail(&lease, script_failed()).await;
+        }
+        let lease = desk.running(&acme, "other").await.lease;
+        assert!(detected(&lease).await.is_some(), "a new request");
+        desk.fail(&lease, infrastructure("dump")).await;
+
+        let production = desk.production(&acme).await;
+        let lease = desk.claimed().await.lease;
+        assert_eq!((lease.request(), detected(&lease).await), (production, None));
+        desk.deliver(&lease).await;
+        desk.adjust(test, "fix.sql").await;
+        let lease = desk.running(&acme, "shop").await.lease;
+        assert_eq!(detected(&lease).await, None, "adjusted for this database");
     })
     .await;
 }

@@ -16,6 +16,7 @@ pub use run::{Dialect, Run, Severity};
 
 use crate::{plan, version::Version};
 use manifest::{ARRIVED, Manifest};
+pub(crate) use steps::is_variable;
 use steps::{StepEntry, StepKind};
 
 /// How long the look whether a hop has arrived may take; it collects statistics as well, which takes minutes on a large

@@ -135,7 +135,7 @@ impl RunWritten {
 }
 
 /// Whether a pack may set it: what leads to the database is not the pack's to say.
-fn is_variable(name: &str) -> bool {
+pub(crate) fn is_variable(name: &str) -> bool {
     let letters = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let range: Range<usize> = 1..100;
     range.contains(&name.len())

@@ -241,7 +241,9 @@ pub(super) async fn promote(
     let pack = load(&context, &current(&context, &entry.product).await?).await?;
     let files = promoted(pack.files().clone(), &entry.change).map_err(ApiError::conflict)?;
     let pack = Pack::from_files(files).map_err(|error| ApiError::conflict(error.to_string()))?;
-    Ok(Json(push(&context, &pack, &bearer.actor()).await?))
+    let pushed = push(&context, &pack, &bearer.actor()).await?;
+    context.ledger.promoted(id, &pushed.digest, &bearer.actor()).await?;
+    Ok(Json(pushed))
 }
 
 /// Ends an override: no attempt that begins from now on runs with it. Production whose accepted test ran with it waits.

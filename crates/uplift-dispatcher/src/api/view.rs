@@ -40,7 +40,8 @@ pub(super) fn request(request: Request) -> api::Request {
         state,
         failure,
         held: request.held.map(|(held, since)| api::HeldView { message: held.to_string(), since }),
-        note: request.note,
+        // What was said about a failure that is overcome says nothing any more.
+        note: request.note.filter(|_| !matches!(state, StateCode::Delivered | StateCode::Cancelled)),
         progress,
         result,
         attempt: request.epoch.0,

@@ -127,7 +127,7 @@ impl Topology {
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(KEPT));
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(KEPT_MILLISECONDS));
         channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), arguments).await?;
-        for key in ["intervention.#", "hop.#"] {
+        for key in ["intervention.#", "hop.#", "production.#"] {
             let (options, none) = (QueueBindOptions::default(), FieldTable::default());
             channel
                 .queue_bind(queue.as_str().into(), exchange.as_str().into(), key.into(), options, none)

@@ -143,8 +143,9 @@ pub(super) async fn release_replaced(
 }
 
 impl Ledger {
-    /// What a new request with this pack and these hops has to wait for, if anything. One that a person has looked at
-    /// waits for nothing: its own scripts may be what mends it.
+    /// What a new request with this pack and these hops has to wait for, if anything. Nothing waits that has gone over
+    /// the hop or that somebody has looked at: production whose test was accepted, a request that was in intervention, a
+    /// database with overrides of its own for the hop.
     ///
     /// # Errors
     /// The ledger's.
@@ -155,10 +156,13 @@ impl Ledger {
         hops: &[String],
     ) -> Result<Option<Held>, LedgerError> {
         let row = sqlx::query(
-            "SELECT id, hop FROM held_hops
-             WHERE pack_digest = $2 AND hop = ANY ($3) AND released_at IS NULL
-               AND NOT EXISTS (SELECT FROM interventions WHERE request_id = $1)
-             ORDER BY held_at LIMIT 1",
+            "SELECT h.id, h.hop FROM held_hops h JOIN requests r ON r.id = $1
+             WHERE h.pack_digest = $2 AND h.hop = ANY ($3) AND h.released_at IS NULL
+               AND (r.purpose = 'test' OR r.waived)
+               AND NOT EXISTS (SELECT FROM interventions WHERE request_id = r.id)
+               AND NOT EXISTS (SELECT FROM overrides o
+                   WHERE o.database_id = r.database_id AND o.change ->> 'hop' = h.hop AND o.removed_at IS NULL)
+             ORDER BY h.held_at LIMIT 1",
         )
         .bind(lease.request().0)
         .bind(&pack.0)

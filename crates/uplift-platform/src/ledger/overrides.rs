@@ -117,6 +117,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// Records that an override has become part of a pack.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn promoted(&self, id: OverrideId, pack: &str, actor: &str) -> Result<(), LedgerError> {
+        sqlx::query("INSERT INTO audit (actor, action, detail) VALUES ($1, 'promote_override', $2)")
+            .bind(actor)
+            .bind(json!({ "override": id, "pack": pack }))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The overrides of a request's database, or of all databases, in the order in which they apply; those that have
     /// ended too, where wanted.
     ///

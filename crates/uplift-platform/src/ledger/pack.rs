@@ -47,6 +47,8 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         hold::release_replaced(&mut tx, pack.product(), digest, actor).await?;
+        // It may have been recalled before.
+        production::recalled(&mut tx, digest).await?;
         tx.commit().await?;
         Ok(())
     }

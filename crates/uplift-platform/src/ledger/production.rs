@@ -2,7 +2,7 @@
 //! waits, and says what differs, until a new test is accepted or an operator waives it.
 
 use sqlx::{PgConnection, Row as _};
-use uplift_core::{PackDigest, RequestId, request::Held};
+use uplift_core::{PackDigest, RequestId, Version, request::Held};
 use uuid::Uuid;
 
 use super::{Conflict, Ledger, LedgerError, event, json, overrides, transition};
@@ -30,6 +30,18 @@ pub(super) async fn lock_database(
     Ok(database)
 }
 
+/// Looks at a request that was queued just now, where it is a production.
+pub(super) async fn queued(connection: &mut PgConnection, request: RequestId) -> Result<(), LedgerError> {
+    let database: Option<Uuid> =
+        sqlx::query_scalar("SELECT database_id FROM requests WHERE id = $1 AND purpose = 'production'")
+            .bind(request.0)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some(database) = database else { return Ok(()) };
+    lock(connection, database).await?;
+    look(connection, request).await
+}
+
 /// Looks at all production of a database that is queued: whether it waits is decided anew.
 pub(super) async fn look_again(connection: &mut PgConnection, database: Uuid) -> Result<(), LedgerError> {
     let queued: Vec<Uuid> = sqlx::query_scalar(
@@ -47,7 +59,7 @@ pub(super) async fn look_again(connection: &mut PgConnection, database: Uuid) ->
 
 /// Holds a production that is queued and whose row is locked where its accepted test ran otherwise than it would, and lets
 /// it go where it did not. Does nothing to a test.
-pub(super) async fn look(connection: &mut PgConnection, request: RequestId) -> Result<(), LedgerError> {
+async fn look(connection: &mut PgConnection, request: RequestId) -> Result<(), LedgerError> {
     let why = differs(connection, request).await?;
     let held = why.map(|message| Held::Production { message });
     let moved = sqlx::query(
@@ -101,24 +113,38 @@ async fn differs(connection: &mut PgConnection, request: RequestId) -> Result<Op
 /// Production that waits takes a test that was accepted just now.
 pub(super) async fn accepted(connection: &mut PgConnection, test: RequestId) -> Result<(), LedgerError> {
     let database = lock_database(connection, test).await?;
-    sqlx::query(
-        "UPDATE requests r SET accepted_test = t.id, pack_digest = t.pack_digest
-         FROM requests t
-         WHERE t.id = $1 AND r.database_id = t.database_id AND r.target = t.target AND r.purpose = 'production'
-           AND r.state = 'queued' AND r.held ->> 'kind' = 'production'
-           AND (r.scripts_sha256 IS NOT DISTINCT FROM t.scripts_sha256)",
+    let waiting = sqlx::query(
+        "SELECT r.id, r.target, t.target AS tested FROM requests r JOIN requests t ON t.database_id = r.database_id
+         WHERE t.id = $1 AND r.purpose = 'production' AND r.state = 'queued' AND r.held ->> 'kind' = 'production'
+           AND r.scripts_sha256 IS NOT DISTINCT FROM t.scripts_sha256",
     )
     .bind(test.0)
-    .execute(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
+    for row in waiting {
+        // Compared as versions: 17 and 17.0 are one target.
+        let version =
+            |column| row.try_get::<String, _>(column)?.parse::<Version>().map_err(LedgerError::Unreadable);
+        if version("target")? == version("tested")? {
+            sqlx::query(
+                "UPDATE requests r SET accepted_test = t.id, pack_digest = t.pack_digest
+                 FROM requests t WHERE r.id = $1 AND t.id = $2",
+            )
+            .bind(row.try_get::<Uuid, _>("id")?)
+            .bind(test.0)
+            .execute(&mut *connection)
+            .await?;
+        }
+    }
     look_again(connection, database).await
 }
 
-/// All production that stands on a pack that was recalled just now waits.
+/// Looks at all production that stands on a pack which was recalled just now, or has come back. Those that are not queued
+/// yet count too: one that is being queued at this moment is waited for.
 pub(super) async fn recalled(connection: &mut PgConnection, pack: &PackDigest) -> Result<(), LedgerError> {
     let databases: Vec<Uuid> = sqlx::query_scalar(
         "SELECT DISTINCT database_id FROM requests
-         WHERE pack_digest = $1 AND purpose = 'production' AND state = 'queued' ORDER BY database_id",
+         WHERE pack_digest = $1 AND purpose = 'production' AND finished_at IS NULL ORDER BY database_id",
     )
     .bind(&pack.0)
     .fetch_all(&mut *connection)

@@ -93,11 +93,8 @@ pub(super) async fn finish(
     transition::apply(connection, held.request, StateCode::Running, transition, &state, &held.actor).await?;
     if !after.is_zero() {
         // By the ledger's clock, which is also what the claim compares it with.
-        sqlx::query("UPDATE requests SET not_before = now() + make_interval(secs => $2) WHERE id = $1")
-            .bind(held.request.0)
-            .bind(after.as_secs_f64())
-            .execute(&mut *connection)
-            .await?;
+        let sql = "UPDATE requests SET not_before = now() + make_interval(secs => $2) WHERE id = $1 AND held IS NULL";
+        sqlx::query(sql).bind(held.request.0).bind(after.as_secs_f64()).execute(&mut *connection).await?;
     }
     if let (Settlement::Failed(Failure::Held(why)), StateCode::Queued) = (settlement, state.code()) {
         hold::wait(connection, held.request, why).await?;

@@ -172,9 +172,7 @@ impl Ledger {
             if !matches!(state, StateCode::AwaitingUpload | StateCode::Cancelled) {
                 return Ok(());
             }
-            production::lock_database(&mut tx, request).await?;
-            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await?;
-            production::look(&mut tx, request).await
+            transition::apply(&mut tx, request, state, Transition::Upload, &State::Queued, actor).await
         }
         .await;
         transition::end(tx, done).await
@@ -268,10 +266,9 @@ pub(super) async fn queue_again(
          WHERE id = $1",
     )
     .bind(request.0)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    production::lock_database(connection, request).await?;
-    production::look(connection, request).await
+    Ok(())
 }
 
 /// The newest accepted test of the database and target, and the pack that it ran on. What ran there has to run here.

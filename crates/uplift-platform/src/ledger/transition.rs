@@ -7,7 +7,7 @@ use uplift_core::{
     request::{State, StateCode, Transition},
 };
 
-use super::{Conflict, LedgerError, intervention, json};
+use super::{Conflict, LedgerError, intervention, json, production};
 
 /// Moves a request whose row is locked by the caller's transaction, and writes the audit.
 ///
@@ -48,10 +48,14 @@ pub(super) async fn apply(
     .execute(&mut *connection)
     .await?;
     match state {
-        State::Intervention { failure } => intervention::open(connection, request, failure).await,
+        State::Intervention { failure } => intervention::open(connection, request, failure).await?,
         _ if from == StateCode::Intervention => {
-            intervention::close(connection, request, transition, actor).await
+            intervention::close(connection, request, transition, actor).await?;
         }
+        _ => {}
+    }
+    match state {
+        State::Queued => production::queued(connection, request).await,
         _ => Ok(()),
     }
 }

@@ -82,6 +82,12 @@ Example:
     Reject(Why),
 }
 
+impl Default for Interventions {
+    fn default() -> Self {
+        Self::List { all: false, mine: false, alike: None, request: None }
+    }
+}
+
 /// Something to say.
 #[derive(Debug, Args)]
 pub struct Said {

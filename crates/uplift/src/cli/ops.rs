@@ -19,9 +19,12 @@ pub enum Ops {
     /// Run a request in intervention again, whoever has claimed it
     #[command(after_help = "Example:\n  uplift ops retry 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Retry(One),
-    /// Requests that wait for a person
-    #[command(subcommand)]
-    Interventions(Interventions),
+    /// Requests that wait for a person; alone, it lists them
+    Interventions {
+        /// What to do about which.
+        #[command(subcommand)]
+        command: Option<Interventions>,
+    },
     /// Scripts adjusted for one database
     #[command(subcommand)]
     Override(Overrides),

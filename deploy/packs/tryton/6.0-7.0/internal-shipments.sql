@@ -1,9 +1,9 @@
 -- Internal shipments under way that 7.0 would find wrong: 6.0 lets goods pass a transit where they leave and arrive on
 -- different days, 7.0 where the two locations are of different warehouses.
-WITH RECURSIVE above (location, id, parent, type, depth) AS (
-    SELECT id, id, parent, type, 0 FROM stock_location
-  UNION ALL
-    SELECT a.location, l.id, l.parent, l.type, a.depth + 1
+WITH RECURSIVE above (location, id, parent, type) AS (
+    SELECT id, id, parent, type FROM stock_location
+  UNION
+    SELECT a.location, l.id, l.parent, l.type
     FROM above a JOIN stock_location l ON l.id = a.parent
     WHERE a.type <> 'warehouse'
 ), warehouse AS (

@@ -17,6 +17,33 @@ use crate::ledger::{
 /// How long a claim lasts unless its engineer does something, in seconds: whoever goes home gives it back.
 const CLAIM: f64 = 3600.0;
 
+/// What people do.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Claim,
+    Assign,
+    Release,
+    Comment,
+    Note,
+    Retry,
+    Reject,
+}
+
+impl Act {
+    /// What the audit calls it, and the event that tells of it.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Claim => ("intervention_claim", "intervention.claimed"),
+            Self::Assign => ("intervention_assign", "intervention.assigned"),
+            Self::Release => ("intervention_release", "intervention.released"),
+            Self::Comment => ("intervention_comment", "intervention.commented"),
+            Self::Note => ("intervention_note", "intervention.noted"),
+            Self::Retry => ("intervention_retry", "intervention.retried"),
+            Self::Reject => ("intervention_reject", "intervention.rejected"),
+        }
+    }
+}
+
 impl Ledger {
     /// Makes an intervention its engineer's own for an hour; again, for another hour.
     ///
@@ -34,7 +61,7 @@ impl Ledger {
                 Some((by, name, until)) if by != bearer.token => {
                     Err(Conflict::ClaimedBy { intervention: id, by: name, until }.into())
                 }
-                _ => give(&mut tx, &held, (bearer.token, &bearer.label), "claim", &bearer.actor()).await,
+                _ => give(&mut tx, &held, (bearer.token, &bearer.label), Act::Claim, &bearer.actor()).await,
             }
         }
         .await;
@@ -68,7 +95,7 @@ impl Ledger {
             };
             let held = lock(&mut tx, id).await?;
             let (token, label): (Uuid, String) = (found.try_get("id")?, found.try_get("label")?);
-            give(&mut tx, &held, (TokenId(token), &label), "assign", actor).await
+            give(&mut tx, &held, (TokenId(token), &label), Act::Assign, actor).await
         }
         .await;
         transition::end(tx, done).await
@@ -81,7 +108,7 @@ impl Ledger {
     pub async fn release_intervention(&self, id: InterventionId, bearer: &Bearer) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
-            act(&mut tx, id, bearer, "release", None).await?;
+            act(&mut tx, id, bearer, Act::Release, None).await?;
             let sql = "UPDATE interventions SET engineer = NULL, engineer_id = NULL, claimed_until = NULL
                        WHERE id = $1";
             sqlx::query(sql).bind(id.0).execute(&mut *tx).await?;
@@ -96,16 +123,11 @@ impl Ledger {
     /// # Errors
     /// There is no such intervention.
     pub async fn comment(&self, id: InterventionId, bearer: &Bearer, text: &str) -> Result<(), LedgerError> {
-        let added = sqlx::query(
-            "INSERT INTO comments (intervention_id, author, text)
-             SELECT id, $2, $3 FROM interventions WHERE id = $1",
-        )
-        .bind(id.0)
-        .bind(&bearer.label)
-        .bind(text)
-        .execute(&self.pool)
-        .await?;
-        if added.rows_affected() == 0 { Err(LedgerError::NotFound("intervention")) } else { Ok(()) }
+        let mut tx = self.pool.begin().await?;
+        let request = request_of(&mut tx, id).await?;
+        record(&mut tx, (id, request), Act::Comment, Some(text), &bearer.actor()).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Says something to the customer, instead of what was said before.
@@ -115,7 +137,7 @@ impl Ledger {
     pub async fn note(&self, id: InterventionId, bearer: &Bearer, text: &str) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
-            act(&mut tx, id, bearer, "note", Some(text)).await?;
+            act(&mut tx, id, bearer, Act::Note, Some(text)).await?;
             sqlx::query("UPDATE interventions SET note = $2 WHERE id = $1")
                 .bind(id.0)
                 .bind(text)
@@ -134,7 +156,7 @@ impl Ledger {
     pub async fn reject(&self, id: InterventionId, bearer: &Bearer, reason: &str) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
-            let request = act(&mut tx, id, bearer, "reject", Some(reason)).await?;
+            let request = act(&mut tx, id, bearer, Act::Reject, Some(reason)).await?;
             because(&mut tx, id, reason).await?;
             let (from, state) =
                 (StateCode::Intervention, State::Rejected { failure: Failure::rejected(reason) });
@@ -156,7 +178,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         let done = async {
-            let request = act(&mut tx, id, bearer, "retry", Some(reason)).await?;
+            let request = act(&mut tx, id, bearer, Act::Retry, Some(reason)).await?;
             because(&mut tx, id, reason).await?;
             queue_again(&mut tx, request, StateCode::Intervention, &bearer.actor()).await
         }
@@ -207,7 +229,7 @@ async fn act(
     connection: &mut PgConnection,
     id: InterventionId,
     bearer: &Bearer,
-    action: &str,
+    action: Act,
     text: Option<&str>,
 ) -> Result<RequestId, LedgerError> {
     let held = lock(connection, id).await?;
@@ -223,7 +245,7 @@ async fn act(
             return Err(Conflict::NotClaimed { intervention: id, by }.into());
         }
     }
-    record(connection, &held, action, text, &bearer.actor()).await?;
+    record(connection, (id, held.request), action, text, &bearer.actor()).await?;
     Ok(held.request)
 }
 
@@ -237,12 +259,8 @@ struct Locked {
 
 /// The request's row first, as everybody locks them who moves a request.
 async fn lock(connection: &mut PgConnection, id: InterventionId) -> Result<Locked, LedgerError> {
-    let request: Uuid = sqlx::query_scalar("SELECT request_id FROM interventions WHERE id = $1")
-        .bind(id.0)
-        .fetch_optional(&mut *connection)
-        .await?
-        .ok_or(LedgerError::NotFound("intervention"))?;
-    transition::lock(connection, RequestId(request)).await?;
+    let request = request_of(connection, id).await?;
+    transition::lock(connection, request).await?;
     let row = sqlx::query(
         "SELECT closed_at IS NOT NULL AS closed, engineer_id, coalesce(engineer, '') AS engineer, claimed_until,
              claimed_until > now() AS valid
@@ -262,14 +280,23 @@ async fn lock(connection: &mut PgConnection, id: InterventionId) -> Result<Locke
         )),
         _ => None,
     };
-    Ok(Locked { id, request: RequestId(request), engineer })
+    Ok(Locked { id, request, engineer })
+}
+
+async fn request_of(connection: &mut PgConnection, id: InterventionId) -> Result<RequestId, LedgerError> {
+    sqlx::query_scalar("SELECT request_id FROM interventions WHERE id = $1")
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?
+        .map(RequestId)
+        .ok_or(LedgerError::NotFound("intervention"))
 }
 
 async fn give(
     connection: &mut PgConnection,
     held: &Locked,
     (token, label): (TokenId, &str),
-    action: &str,
+    action: Act,
     actor: &str,
 ) -> Result<DateTime<Utc>, LedgerError> {
     let until = sqlx::query_scalar(
@@ -282,27 +309,28 @@ async fn give(
     .bind(CLAIM)
     .fetch_one(&mut *connection)
     .await?;
-    record(connection, held, action, Some(label), actor).await?;
+    record(connection, (held.id, held.request), action, Some(label), actor).await?;
     Ok(until)
 }
 
 /// Writes the audit, and tells the broker.
 async fn record(
     connection: &mut PgConnection,
-    held: &Locked,
-    action: &str,
+    (id, request): (InterventionId, RequestId),
+    action: Act,
     text: Option<&str>,
     actor: &str,
 ) -> Result<(), LedgerError> {
+    let (name, topic) = action.words();
     sqlx::query("INSERT INTO audit (actor, action, request_id, detail) VALUES ($1, $2, $3, $4)")
         .bind(actor)
-        .bind(format!("intervention_{action}"))
-        .bind(held.request.0)
-        .bind(json!({ "intervention": held.id, "text": text }))
+        .bind(name)
+        .bind(request.0)
+        .bind(json!({ "intervention": id, "text": text }))
         .execute(&mut *connection)
         .await?;
-    let body = json!({ "intervention": held.id, "request": held.request, "by": actor });
-    event::tell(connection, &format!("intervention.{action}"), &body).await
+    let body = json!({ "intervention": id, "request": request, "by": actor });
+    event::tell(connection, topic, &body).await
 }
 
 async fn because(connection: &mut PgConnection, id: InterventionId, reason: &str) -> Result<(), LedgerError> {

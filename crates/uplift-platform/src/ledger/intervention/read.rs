@@ -69,12 +69,10 @@ impl Ledger {
     /// The ledger's.
     pub async fn history(&self, id: InterventionId) -> Result<Vec<Entry>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT at, author AS by, 'comment' AS what, text FROM comments WHERE intervention_id = $1
-             UNION ALL
-             SELECT u.at, u.actor, replace(u.action, 'intervention_', ''), u.detail ->> 'text'
+            "SELECT u.at, u.actor AS by, replace(u.action, 'intervention_', '') AS what, u.detail ->> 'text' AS text
              FROM audit u JOIN interventions i ON i.request_id = u.request_id
              WHERE i.id = $1 AND u.detail ->> 'intervention' = $1::text
-             ORDER BY 1",
+             ORDER BY u.id",
         )
         .bind(id.0)
         .fetch_all(&self.pool)
