@@ -69,7 +69,7 @@ async fn a_worker_that_drains_while_it_saves_tells_what_failed() {
         fleet.log(request).await.contains(words).then_some(())
     })
     .await;
-    fleet.workers[0].signal("TERM");
+    fleet.workers[fleet.worker_of(request).await].signal("TERM");
     eventually("a person is asked", LIMIT, async || {
         let state = fleet.request(request).await.state.code();
         assert_ne!(state, StateCode::Queued, "it was given back, as if nothing had failed");

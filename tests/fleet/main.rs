@@ -26,6 +26,7 @@ mod rolling;
 mod runners;
 mod sample;
 mod scripts;
+mod sessions;
 mod standalone;
 mod traces;
 mod tryton;

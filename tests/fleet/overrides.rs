@@ -12,7 +12,7 @@ use uplift_tests::{
     request::{LIMIT, report},
 };
 
-const FIX: &str = "-- The first keeps the name.
+pub(crate) const FIX: &str = "-- The first keeps the name.
 UPDATE res_partner p SET name = name || ' (' || id || ')'
 WHERE EXISTS (SELECT FROM res_partner o WHERE o.name = p.name AND o.id < p.id);
 ";

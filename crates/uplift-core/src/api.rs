@@ -4,6 +4,7 @@
 
 mod interventions;
 mod overrides;
+mod sessions;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use interventions::{
     Retried, RetryWanted, SavedView, Text,
 };
 pub use overrides::{NewOverride, OverrideView, RemovedView};
+pub use sessions::{SessionEnd, SessionLine, SessionLog, SessionView};
 
 /// `POST /api/v1/requests`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,6 +60,8 @@ uuid_id! {
     HoldId,
     /// A script adjusted for one database.
     OverrideId,
+    /// An engineer's look into a saved state.
+    SessionId,
 }
 
 /// Which claim of a request this is: it rises with every claim and fences everything an attempt writes.

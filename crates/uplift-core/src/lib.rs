@@ -18,6 +18,7 @@ pub mod purpose;
 pub mod report;
 pub mod request;
 pub mod scripts;
+pub mod session;
 pub mod sla;
 pub mod version;
 
@@ -26,8 +27,8 @@ pub use failure::Failure;
 pub use fingerprint::Fingerprint;
 pub use format::Format;
 pub use id::{
-    AccountId, DatabaseId, Epoch, HoldId, InterventionId, OverrideId, PackDigest, RequestId, TokenId,
-    WorkerId,
+    AccountId, DatabaseId, Epoch, HoldId, InterventionId, OverrideId, PackDigest, RequestId, SessionId,
+    TokenId, WorkerId,
 };
 pub use lease::Lease;
 pub use overrides::Override;

@@ -17,6 +17,8 @@ pub enum Plan {
     Sniff(Sniff),
     /// Restore a dump, detect the product, run preflight and the invariants before.
     Restore(Restore),
+    /// Restore a saved state, which was looked at before it was saved.
+    Reopen(Reopen),
     /// Put files where runners find them. Needs no Postgres.
     Stage(Stage),
     /// Run contiguous SQL steps and checks.
@@ -38,6 +40,7 @@ impl Plan {
         match self {
             Self::Sniff(sniff) => sniff.head_bytes,
             Self::Restore(restore) => restore.input.bytes,
+            Self::Reopen(reopen) => reopen.input.bytes,
             Self::Stage(stage) => stage.bytes,
             Self::Dump(dump) => dump.backup.map_or(0, |input| input.bytes),
             Self::Prove(prove) => prove.input.bytes,
@@ -75,6 +78,15 @@ pub struct Restore {
     pub target: Version,
     /// The packs that the database may belong to. Exactly one must recognise it.
     pub packs: Vec<Probes>,
+}
+
+/// See [`Plan::Reopen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopen {
+    /// The saved state.
+    pub input: Input,
+    /// More than this many bytes after decompression are refused.
+    pub max_expanded_bytes: u64,
 }
 
 /// See [`Plan::Stage`].

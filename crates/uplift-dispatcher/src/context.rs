@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use uplift_core::Clock;
 use uplift_platform::{Config, Ledger, Objects, Publisher, config::DispatcherConfig};
 
+use crate::shells::Shells;
+
 /// The clients of the three services, and the settings.
 #[derive(Debug)]
 pub struct Context {
@@ -20,6 +22,8 @@ pub struct Context {
     pub(crate) hint_ttl: Duration,
     /// How long an attempt may take.
     pub(crate) attempt: Duration,
+    /// Where engineers' shells meet their workers.
+    pub(crate) shells: Shells,
     /// Told whenever a request was queued, so that its hint does not wait for the next sweep.
     pub(crate) queued: Notify,
     /// Cancelled when the dispatcher has to stop: streams end, and the sweep.
@@ -40,6 +44,7 @@ impl Context {
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),
             attempt: Duration::from_secs(config.worker.attempt_seconds),
+            shells: Shells::default(),
             queued: Notify::new(),
             stopping,
         }))

@@ -1,12 +1,14 @@
 //! The dispatcher: the HTTP API in front of the ledger, and the sweep behind it.
 //!
 //! It decides nothing about a request by itself: what may happen is the ledger's to say. It holds no state of its
-//! own, so that any number of dispatchers may run at once, and no byte of a dump passes through it.
+//! own, so that any number of dispatchers may run at once, and no byte of a dump passes through it. The one thing that lives
+//! in a process are engineers' shells, which end with it.
 
 pub mod api;
 mod context;
 mod orphans;
 mod promote;
+mod shells;
 mod sweep;
 
 use std::time::Duration;
@@ -29,7 +31,9 @@ pub async fn serve(config: &Config, stopping: CancellationToken) -> Result<()> {
     let context = Context::open(config, stopping.clone()).await?;
     let listen = config.dispatcher.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
-    tracing::info!(listen = %listener.local_addr()?, "the dispatcher is up");
+    let listening = listener.local_addr()?;
+    context.shells.reached_at(&config.dispatcher.address, listening);
+    tracing::info!(listen = %listening, "the dispatcher is up");
 
     let sweep = sweep::start(&context);
     let server = axum::serve(listener, api::router(context))

@@ -86,6 +86,7 @@ fn follow_plan(events: &Events) -> Outcome<(Digest, Digest)> {
     Ok(match &plan {
         Plan::Sniff(plan) => (sniff::run(events, stdin, plan)?, nothing()),
         Plan::Restore(plan) => (restore::run(&server()?, stdin, plan)?, nothing()),
+        Plan::Reopen(plan) => (restore::reopen(&server()?, stdin, *plan)?, nothing()),
         Plan::Stage(plan) => (stage::run(stdin, *plan)?, nothing()),
         Plan::Apply(plan) => {
             apply::run(&server()?, plan)?;

@@ -4,10 +4,10 @@ use std::{io::Stdin, sync::atomic::Ordering, time::Instant};
 
 use postgres::Client;
 use uplift_core::{
-    event::{Digest, Event, Finding, Restored, Stage},
+    event::{Digest, Event, Files, Finding, Restored, Stage},
     failure::{Failure, Rejection, ScriptFailure},
     pack::Fatal,
-    plan::Restore,
+    plan::{Input, Reopen, Restore},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     connect::{Server, Use, WORK},
     failure::{Outcome, ours},
     input::Ahead,
-    load::load,
+    load::{Loaded, load},
     tables::tables,
 };
 
@@ -25,27 +25,7 @@ use crate::{
 /// The dump is refused, the database is no product's, or something of ours broke.
 pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     let events = server.events();
-    let began = Instant::now();
-    server.create_database(WORK, "restore")?;
-    let mut ahead = Ahead::start(stdin, plan.input, plan.max_expanded_bytes);
-    let (shown, total) = (ahead.shown(), plan.input.bytes);
-    let mut client = server.tenant(WORK, Use::Bare)?;
-    let loaded = load(&mut client, &mut ahead, || {
-        events.progress(Stage::Restore, shown.load(Ordering::Relaxed), total)
-    })?;
-    let (read, files) = ahead.finish("restore")?;
-    drop(client);
-    events.complete(Stage::Restore, total);
-    events.info(format!(
-        "restored {} statements and {} rows in {} s",
-        loaded.statements,
-        loaded.rows,
-        began.elapsed().as_secs()
-    ));
-    server.reset_role(WORK)?;
-    analyze(&mut server.tenant(WORK, Use::Bare)?, "restore")?;
-    server.analyze_catalogs(WORK, "restore")?;
-
+    let (read, loaded, files) = fill(server, stdin, plan.input, plan.max_expanded_bytes)?;
     let mut own = server.tenant(WORK, Use::Own)?;
     let mut client = server.tenant(WORK, Use::Ask)?;
     events.emit(&Event::Restored(Restored {
@@ -68,6 +48,45 @@ pub fn run(server: &Server, stdin: Stdin, plan: &Restore) -> Outcome<Digest> {
     }
     fatal(&findings)?;
     Ok(read)
+}
+
+/// Runs the plan of a saved state: the same, and nothing is asked of what comes out. Returns what was read.
+///
+/// # Errors
+/// It cannot be restored, or something of ours broke.
+pub fn reopen(server: &Server, stdin: Stdin, plan: Reopen) -> Outcome<Digest> {
+    fill(server, stdin, plan.input, plan.max_expanded_bytes).map(|(read, ..)| read)
+}
+
+/// Restores what follows the plan into the database `work`, with the statistics that the planner needs.
+fn fill(
+    server: &Server,
+    stdin: Stdin,
+    input: Input,
+    max_expanded_bytes: u64,
+) -> Outcome<(Digest, Loaded, Option<Files>)> {
+    let events = server.events();
+    let began = Instant::now();
+    server.create_database(WORK, "restore")?;
+    let mut ahead = Ahead::start(stdin, input, max_expanded_bytes);
+    let (shown, total) = (ahead.shown(), input.bytes);
+    let mut client = server.tenant(WORK, Use::Bare)?;
+    let loaded = load(&mut client, &mut ahead, || {
+        events.progress(Stage::Restore, shown.load(Ordering::Relaxed), total)
+    })?;
+    let (read, files) = ahead.finish("restore")?;
+    drop(client);
+    events.complete(Stage::Restore, total);
+    events.info(format!(
+        "restored {} statements and {} rows in {} s",
+        loaded.statements,
+        loaded.rows,
+        began.elapsed().as_secs()
+    ));
+    server.reset_role(WORK)?;
+    analyze(&mut server.tenant(WORK, Use::Bare)?, "restore")?;
+    server.analyze_catalogs(WORK, "restore")?;
+    Ok((read, loaded, files))
 }
 
 /// Collects the statistics that the planner needs; nothing else does, with autovacuum off.

@@ -65,6 +65,9 @@ pub struct DispatcherConfig {
     pub orphan_seconds: u64,
     /// Minutes for which a link to an object is valid.
     pub link_minutes: u64,
+    /// Where workers reach this very process, and no other one behind the same name: an engineer's shell meets its worker
+    /// here. Where it is empty, `listen`, or the machine's name where that is any address.
+    pub address: String,
     /// The largest dump that is taken, in bytes.
     pub max_dump_bytes: u64,
 }
@@ -75,6 +78,13 @@ pub struct DispatcherConfig {
 pub struct WorkerConfig {
     /// How many requests it takes at once.
     pub slots: u16,
+    /// How many engineers' sessions it runs at once, beside its slots: a shell or a dry run takes as much as a request.
+    /// 0 leaves them to other workers.
+    pub session_slots: u16,
+    /// Seconds after which a shell is closed in which nothing was typed and nothing said.
+    pub session_idle_seconds: u64,
+    /// Seconds that a shell may take in all; a dry run may take as long as an attempt.
+    pub session_seconds: u64,
     /// Where it answers about its health.
     pub listen: SocketAddr,
     /// Memory of one sandbox, in bytes.
@@ -157,6 +167,7 @@ impl Default for DispatcherConfig {
             upload_hours: 24,
             orphan_seconds: 3600,
             link_minutes: 60,
+            address: String::new(),
             max_dump_bytes: 1 << 40,
         }
     }
@@ -166,6 +177,9 @@ impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
             slots: 1,
+            session_slots: 1,
+            session_idle_seconds: 900,
+            session_seconds: 3600,
             listen: ([127, 0, 0, 1], 0).into(),
             memory_bytes: 2 << 30,
             cpus: 2.0,
@@ -188,6 +202,12 @@ impl Default for WorkerConfig {
 }
 
 impl StageSeconds {
+    /// No limit for any.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { fetch: u64::MAX, restore: u64::MAX, dump: u64::MAX, prove: u64::MAX, settle: u64::MAX }
+    }
+
     /// How long an attempt may stay in a stage, where that has a limit.
     #[must_use]
     pub const fn limit(&self, stage: Stage) -> Option<Duration> {

@@ -85,7 +85,7 @@ async fn upgrade(context: &Context, hold: &Hold, request: &Request) -> Option<&'
     code.or(settled.err().map(|lost| lost.code()))
 }
 
-async fn remove(context: &Context, label: &Label) {
+pub(crate) async fn remove(context: &Context, label: &Label) {
     match timeout(REMOVAL, context.host.remove(label)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "remove a sandbox; the reaper will"),

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 use uplift_core::{
-    Lease,
+    Lease, SessionId,
     event::Stage,
     lease::{FENCE_MARGIN, LEASE, RENEWAL},
 };
@@ -42,7 +42,7 @@ pub enum Stop {
         /// What it was given.
         given: Duration,
     },
-    /// The worker gives it back, for this reason.
+    /// The worker gives it back, or somebody ends a session, for this reason.
     Released(String),
 }
 
@@ -57,6 +57,8 @@ pub struct Hold(Arc<Shared>);
 
 struct Shared {
     lease: Lease,
+    /// Where it is a session that is held, which has a lease of its own in the ledger.
+    session: Option<SessionId>,
     /// When the claim was asked for: the lease ends [`LEASE`] later, at the earliest.
     claimed_at: Instant,
     limits: Limits,
@@ -121,8 +123,26 @@ impl Keeper {
     /// Keeps a lease that was claimed, for as long as an attempt may take; what it logs belongs to the current span.
     #[must_use]
     pub fn hold(&self, lease: Lease, claimed_at: Instant, limits: Limits) -> Hold {
+        self.keep(lease, None, claimed_at, limits)
+    }
+
+    /// Keeps a session that was claimed. The lease names the attempt whose state it looks into; the request is not its
+    /// own.
+    #[must_use]
+    pub fn hold_session(
+        &self,
+        session: SessionId,
+        lease: Lease,
+        claimed_at: Instant,
+        limits: Limits,
+    ) -> Hold {
+        self.keep(lease, Some(session), claimed_at, limits)
+    }
+
+    fn keep(&self, lease: Lease, session: Option<SessionId>, claimed_at: Instant, limits: Limits) -> Hold {
         let hold = Hold(Arc::new(Shared {
             lease,
+            session,
             claimed_at,
             limits,
             place: Mutex::new(Place { stage: Stage::Fetch, since: claimed_at, progress: None }),
@@ -142,6 +162,12 @@ impl Hold {
     #[must_use]
     pub fn lease(&self) -> &Lease {
         &self.0.lease
+    }
+
+    /// The session, where it is one that is held.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        self.0.session
     }
 
     /// The stage that the attempt is in.
@@ -222,7 +248,9 @@ async fn keep(hold: Hold, ledger: Ledger) {
             hold.stop(overdue);
         }
         let place = hold.place();
-        if told == Some(place) && renewed_at.elapsed() < RENEWAL {
+        // Whoever ends a session waits for its end.
+        let every = if hold.0.session.is_some() { PROGRESS } else { RENEWAL };
+        if told == Some(place) && renewed_at.elapsed() < every {
             tokio::select! {
                 () = hold.0.moved.notified() => {}
                 () = sleep(PROGRESS) => {}
@@ -231,16 +259,15 @@ async fn keep(hold: Hold, ledger: Ledger) {
         }
         let asked_at = Instant::now();
         let fence = renewed_at + LEASE - FENCE_MARGIN;
-        let renewal = ledger.renew(&hold.0.lease, place.stage, place.progress);
-        match timeout_at(fence.into(), renewal).await {
-            Ok(Ok(renewed)) => {
+        match timeout_at(fence.into(), renew(&hold, &ledger, place)).await {
+            Ok(Ok(stop)) => {
                 renewed_at = asked_at;
                 told = Some(place);
-                if renewed.cancel {
-                    hold.stop(Stop::Cancelled);
-                }
+                stop.into_iter().for_each(|stop| hold.stop(stop));
             }
-            Ok(Err(LedgerError::LeaseLost(_))) => return lost(&hold, "another worker, or the sweep, has it"),
+            Ok(Err(LedgerError::LeaseLost(_) | LedgerError::SessionOver(_))) => {
+                return lost(&hold, "another worker, or the sweep, has it");
+            }
             Ok(Err(error)) if Instant::now() < fence => {
                 let error = chain(&error);
                 tracing::warn!(request.id = %hold.0.lease.request(), error, "renew a lease; trying again");
@@ -249,6 +276,15 @@ async fn keep(hold: Hold, ledger: Ledger) {
             Ok(Err(_)) | Err(_) => return lost(&hold, "the ledger did not answer in time"),
         }
     }
+}
+
+/// Renews, and says why it has to stop where somebody wants that.
+async fn renew(hold: &Hold, ledger: &Ledger, place: Place) -> Result<Option<Stop>, LedgerError> {
+    let lease = &hold.0.lease;
+    Ok(match hold.0.session {
+        None => ledger.renew(lease, place.stage, place.progress).await?.cancel.then_some(Stop::Cancelled),
+        Some(session) => ledger.renew_session(session, lease.worker()).await?.map(Stop::Released),
+    })
 }
 
 fn lost(hold: &Hold, why: &str) {

@@ -19,6 +19,7 @@ mod report;
 mod result;
 mod runner;
 mod saved;
+mod sessions;
 mod slots;
 mod spans;
 mod stages;
@@ -48,7 +49,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let health = tokio::spawn(health::serve(context.clone(), helpers.clone()));
     let reaper = tokio::spawn(reaper::run(context.clone(), helpers.clone()));
     tracing::info!(worker.id = %context.worker, slots = context.config.slots, "ready");
-    slots::run(&context, &keeper, config.hints, shutdown).await;
+    tokio::join!(
+        slots::run(&context, &keeper, config.hints, shutdown.clone()),
+        sessions::run(&context, &keeper, shutdown),
+    );
     helpers.cancel();
     let (health, _) = tokio::join!(health, reaper);
     if let Err(error) = context.ledger.goodbye(context.worker).await {

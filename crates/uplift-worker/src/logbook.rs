@@ -1,4 +1,4 @@
-//! The request's own log, on its way to the ledger in batches.
+//! The request's own log, or a session's, on its way to the ledger in batches.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(crate) struct Logbook {
 }
 
 impl Logbook {
-    /// Opens the log of a request that is held.
+    /// Opens the log of what is held.
     pub(crate) fn open(hold: Hold, ledger: Ledger, clock: Clock) -> Self {
         let (lines, queue) = mpsc::channel(QUEUE);
         Self { lines, writer: tokio::spawn(write(hold, ledger, queue, clock).in_current_span()), clock }
@@ -129,9 +129,13 @@ fn capped(batch: Vec<Said>, left: &mut usize, clock: Clock) -> Vec<LogLine> {
 /// Writes a batch, however long the ledger takes to come back; `false` once the lease is lost.
 async fn append(hold: &Hold, ledger: &Ledger, batch: &[LogLine]) -> bool {
     loop {
-        match ledger.append_log(hold.lease(), batch).await {
+        let appended = match hold.session() {
+            None => ledger.append_log(hold.lease(), batch).await,
+            Some(session) => ledger.append_session(session, hold.lease().worker(), false, batch).await,
+        };
+        match appended {
             Ok(()) => return true,
-            Err(LedgerError::LeaseLost(_)) => return false,
+            Err(LedgerError::LeaseLost(_) | LedgerError::SessionOver(_)) => return false,
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(request.id = %hold.lease().request(), error, "write a request's log; trying again");

@@ -53,7 +53,7 @@ impl From<Stop> for Ended {
 impl From<LedgerError> for Ended {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::LeaseLost(_) => Self::Stopped(Stop::LeaseLost),
+            LedgerError::LeaseLost(_) | LedgerError::SessionOver(_) => Self::Stopped(Stop::LeaseLost),
             error if error.is_unavailable() => released("the ledger", &error).into(),
             error => infrastructure("ledger", &error).into(),
         }

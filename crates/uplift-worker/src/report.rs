@@ -6,9 +6,9 @@ use uplift_core::{
     Failure, Format, Lease, Purpose,
     event::Sniffed,
     key,
-    report::{Formats, Reconciliation, Report, Sizes, TableChange},
+    report::{Formats, OverrideReport, Reconciliation, Report, Sizes, TableChange},
 };
-use uplift_platform::ledger::Request;
+use uplift_platform::ledger::{OverrideEntry, Request};
 
 use crate::{
     context::Context,
@@ -61,7 +61,7 @@ pub(crate) fn assemble(
         path: path.collect(),
         pack: made.way.digest.clone(),
         scripts: request.scripts.clone(),
-        overrides: made.way.overrides.clone(),
+        overrides: made.way.layer.iter().map(adjusted).collect(),
         source_sha256: facts.source_sha256.clone().unwrap_or_default(),
         result_sha256: made.result.written.sha256.clone(),
         sizes: Sizes {
@@ -136,4 +136,14 @@ pub(crate) fn first_difference(pair: &Reconciliation) -> String {
             format!("{}: {before} before, {after} after", row.label)
         },
     )
+}
+
+fn adjusted(entry: &OverrideEntry) -> OverrideReport {
+    OverrideReport {
+        id: entry.id,
+        says: entry.change.to_string(),
+        sha256: entry.sha256.clone(),
+        reason: entry.reason.clone(),
+        made_at: entry.made_at,
+    }
 }

@@ -91,7 +91,7 @@ impl Attempt<'_> {
     }
 
     /// Looks at the dump's first bytes, in a sandbox like everything that looks at them.
-    async fn sniff(&mut self, label: &Label) -> Result<Sniffed, Ended> {
+    pub(crate) async fn sniff(&mut self, label: &Label) -> Result<Sniffed, Ended> {
         let place = "fetch";
         let head = self.head().await?;
         let plan =
@@ -260,13 +260,13 @@ impl Attempt<'_> {
                 self.log.info(format!("step {step}")).await;
                 self.progress_of_steps();
                 let cost = self.facts.checkpoint_of(&step);
-                told(self.context.ledger.step_started(lease, &step, cost).await)?;
+                self.record(self.context.ledger.step_started(lease, &step, cost)).await?;
             }
             Event::StepDone(done) => {
                 let seconds = std::time::Duration::from_millis(done.millis).as_secs_f64();
                 self.log.info(format!("step {} done: {} rows, {seconds:.1} s", done.step, done.rows)).await;
                 self.progress_of_steps();
-                told(self.context.ledger.step_done(lease, &done).await)?;
+                self.record(self.context.ledger.step_done(lease, &done)).await?;
             }
             Event::Checkpointed(Checkpointed { step, bytes, millis }) => {
                 let seconds = std::time::Duration::from_millis(millis).as_secs_f64();
@@ -286,6 +286,11 @@ impl Attempt<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Records a step of an attempt. A session leaves nothing in the ledger but its log.
+    async fn record(&self, recorded: impl Future<Output = Result<(), LedgerError>>) -> Result<(), Ended> {
+        if self.hold.session().is_some() { Ok(()) } else { told(recorded.await) }
     }
 
     /// An invariant that has to be equal and is not: the upgrade is wrong, whatever else it did.

@@ -34,12 +34,24 @@ impl Attempt<'_> {
         sniffed: &Sniffed,
     ) -> Result<(), Ended> {
         self.enter(Stage::Upgrade).await?;
-        self.facts.total_steps = way.steps().count() as u64;
-        if way.steps().any(|step| matches!(step, Step::Run(_))) {
+        let steps: Vec<&Step> = way.steps().collect();
+        self.run_steps(sandbox, way, &steps, sniffed).await
+    }
+
+    /// Runs some of them.
+    pub(crate) async fn run_steps(
+        &mut self,
+        sandbox: &Sandbox,
+        way: &Way,
+        steps: &[&Step],
+        sniffed: &Sniffed,
+    ) -> Result<(), Ended> {
+        self.facts.total_steps = steps.len() as u64;
+        if steps.iter().any(|step| matches!(step, Step::Run(_))) {
             self.stage_files(sandbox, way, sniffed).await?;
         }
         let mut batch = Vec::new();
-        for step in way.steps() {
+        for step in steps {
             match step {
                 Step::Engine(step) => batch.push(step.clone()),
                 Step::Run(run) => {

@@ -1,16 +1,16 @@
 //! How a database gets to its target: the pack that recognised it, its hops, and what a customer's own scripts add.
 
 use uplift_core::{
-    Failure, Override, Pack, PackDigest, Version,
+    Failure, Override, Pack, PackDigest, Purpose, Version,
     failure::ScriptFailure,
     overrides,
     pack::{Hop, Step},
-    report::OverrideReport,
 };
+use uplift_platform::ledger::OverrideEntry;
 
 use crate::{
     outcome::Ended,
-    packs::Packs,
+    packs::{self, Packs},
     patience::patiently,
     stages::{Attempt, broken},
 };
@@ -23,7 +23,7 @@ pub(crate) struct Way {
     /// What runs the customer's scripts, behind the hops.
     pub(crate) custom: Vec<Step>,
     /// What was adjusted for this database, in the order in which it applies.
-    pub(crate) overrides: Vec<OverrideReport>,
+    pub(crate) layer: Vec<OverrideEntry>,
 }
 
 impl Way {
@@ -71,22 +71,46 @@ impl Attempt<'_> {
         if let Some(held) = patiently(|| ledger.held(lease, &digest, &names)).await? {
             return Err(Failure::Held(held).into());
         }
-        let mut custom = match (&self.request.scripts, pack.custom(target)) {
-            (None, _) => Vec::new(),
-            (Some(_), Some(custom)) => custom,
+        let mut custom = self.custom(&pack)?;
+        let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
+        let path = path.join(" → ");
+        self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
+        let layer = self.adjust(&mut hops, &mut custom).await?;
+        Ok(Way { digest, pack, hops, custom, layer })
+    }
+
+    /// The steps behind the hops that run the customer's own scripts.
+    fn custom(&self, pack: &Pack) -> Result<Vec<Step>, Ended> {
+        match (&self.request.scripts, pack.custom(&self.request.target)) {
+            (None, _) => Ok(Vec::new()),
+            (Some(_), Some(custom)) => Ok(custom),
             (Some(_), None) => {
                 let message = format!(
                     "upgrades of {} run no scripts of a customer's own: send the dump without them",
                     pack.title()
                 );
-                return Err(Failure::rejected(message).into());
+                Err(Failure::rejected(message).into())
             }
+        }
+    }
+
+    /// The way that a clean run would take now, for a request whose product and version are known.
+    pub(crate) async fn way_now(&mut self) -> Result<Way, Ended> {
+        // A retried test takes the pack that is current, production stays with its own.
+        let pinned = self.request.pack.as_ref().filter(|_| self.request.purpose == Purpose::Production);
+        let packs = packs::load(self.context, pinned).await?;
+        let known = self.request.product.as_deref().zip(self.request.source_version.as_ref());
+        let (product, version) =
+            known.ok_or_else(|| broken("session", "the request's product is not known"))?;
+        let chosen = packs.into_iter().find(|(_, pack)| pack.product() == product);
+        let (digest, pack) = chosen.ok_or_else(|| broken("session", "its product has no pack"))?;
+        let target = &self.request.target;
+        let Some(mut hops) = pack.path(version, target).filter(|hops| !hops.is_empty()) else {
+            return Err(Failure::rejected(no_path(&pack, version, target)).into());
         };
-        let path: Vec<&str> = hops.iter().map(|hop| hop.to.as_str()).collect();
-        let path = path.join(" → ");
-        self.log.info(format!("{} {} → {path}", pack.title(), detected.version)).await;
-        let overrides = self.adjust(&mut hops, &mut custom).await?;
-        Ok(Way { digest, pack, hops, custom, overrides })
+        let mut custom = self.custom(&pack)?;
+        let layer = self.adjust(&mut hops, &mut custom).await?;
+        Ok(Way { digest, pack, hops, custom, layer })
     }
 
     /// Changes the steps by what was adjusted for this database, and says so.
@@ -94,9 +118,12 @@ impl Attempt<'_> {
         &mut self,
         hops: &mut [Hop],
         custom: &mut Vec<Step>,
-    ) -> Result<Vec<OverrideReport>, Ended> {
+    ) -> Result<Vec<OverrideEntry>, Ended> {
         let (lease, ledger) = (self.hold.lease(), &self.context.ledger);
-        let layer = patiently(|| ledger.layer(lease)).await?;
+        let layer = match self.hold.session() {
+            None => patiently(|| ledger.layer(lease)).await?,
+            Some(_) => patiently(|| ledger.layer_now(self.request.id)).await?,
+        };
         let changes: Vec<Override> = layer.iter().map(|entry| entry.change.clone()).collect();
         overrides::apply(&changes, hops, custom).map_err(|(index, misfit)| {
             Failure::ScriptFailed(ScriptFailure {
@@ -108,14 +135,7 @@ impl Attempt<'_> {
         for entry in &layer {
             self.log.info(format!("adjusted for this database: {}", entry.change)).await;
         }
-        let reported = layer.into_iter().map(|entry| OverrideReport {
-            id: entry.id,
-            says: entry.change.to_string(),
-            sha256: entry.sha256,
-            reason: entry.reason,
-            made_at: entry.made_at,
-        });
-        Ok(reported.collect())
+        Ok(layer)
     }
 }
 

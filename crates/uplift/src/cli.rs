@@ -13,7 +13,7 @@ use uplift_core::{Format, Version, request::StateCode};
 use url::Url;
 use uuid::Uuid;
 
-pub use mend::{Alike, Holds, Interventions, NewOverride, Overrides, Said, Why};
+pub use mend::{Alike, Holds, Interventions, NewOverride, Overrides, Said, Sessions, Why};
 pub use ops::{NewToken, Ops, OpsRequests, Packs, Role, Tokens};
 
 use crate::exit;

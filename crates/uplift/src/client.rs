@@ -9,6 +9,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::{client::generate_key, derive_accept_key},
+        protocol::Role,
+    },
+};
 use uplift_core::api::Problem;
 use url::Url;
 
@@ -21,6 +28,9 @@ pub(crate) struct Client {
     server: Url,
     token: SecretString,
 }
+
+/// A connection that both sides speak on.
+pub(crate) type WebSocket = WebSocketStream<reqwest::Upgraded>;
 
 /// Why the dispatcher did not do what was asked.
 #[derive(Debug, Error)]
@@ -183,6 +193,36 @@ impl Client {
         let location = header_text(&response, header::LOCATION);
         let body = response.bytes().await.unwrap_or_default();
         Err(self.answer(status, location.as_deref(), &body))
+    }
+
+    /// Opens a connection that both sides speak on.
+    pub(crate) async fn websocket(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<WebSocket, ApiError> {
+        let key = generate_key();
+        let request = self.request(Method::GET, path).query(query);
+        let request = request.header(header::CONNECTION, "Upgrade").header(header::UPGRADE, "websocket");
+        let request = request.header(header::SEC_WEBSOCKET_VERSION, "13");
+        let request = request.header(header::SEC_WEBSOCKET_KEY, &key);
+        let answered = timeout(SILENCE, request.send()).await.map_err(|_| self.silent())?;
+        let response = answered.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            let location = header_text(&response, header::LOCATION);
+            return Err(self.answer(
+                status,
+                location.as_deref(),
+                &response.bytes().await.unwrap_or_default(),
+            ));
+        }
+        let accepted = header_text(&response, header::SEC_WEBSOCKET_ACCEPT);
+        if accepted.as_deref() != Some(derive_accept_key(key.as_bytes()).as_str()) {
+            return Err(self.unreadable(&"no websocket where one was wanted"));
+        }
+        let upgraded = response.upgrade().await.map_err(|error| self.unreachable(&error))?;
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
     }
 
     /// A request to the API, with the token.

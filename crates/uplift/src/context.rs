@@ -3,7 +3,10 @@
 use std::{
     env, fs,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Context as _;
@@ -71,12 +74,30 @@ fn token_from(path: &Path) -> anyhow::Result<SecretString> {
 
 /// What to say when Ctrl-C comes; a command changes it as it goes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupted(Arc<Mutex<Option<String>>>);
+pub(crate) struct Interrupted(Arc<Mutex<Option<String>>>, Arc<AtomicBool>);
 
 impl Interrupted {
     /// From here on, Ctrl-C leaves this behind.
     pub(crate) fn leaves(&self, message: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }
+
+    /// From here on, Ctrl-C is the command's own business.
+    pub(crate) fn is_handled(&self) {
+        self.1.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for a Ctrl-C that ends the program.
+    pub(crate) async fn comes(&self) {
+        loop {
+            // Where signals cannot be heard, the system ends the program.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if !self.1.load(Ordering::Relaxed) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn message(&self) -> String {

@@ -8,30 +8,31 @@ use crate::{
     cli::{Holds, Interventions},
     client::Patience,
     context::Context,
+    exit::Exit,
     print::Sink,
-    text,
+    sessions, text,
 };
 
 /// Does what was asked.
-pub(crate) async fn execute(context: &Context, command: Interventions) -> anyhow::Result<()> {
+pub(crate) async fn execute(context: &Context, command: Interventions) -> anyhow::Result<Exit> {
     match command {
         Interventions::List { all, mine, alike, request } => {
-            list(context, all, mine, alike.as_deref(), request).await
+            list(context, all, mine, alike.as_deref(), request).await?;
         }
-        Interventions::Show { intervention } => show(context, intervention).await,
-        Interventions::Claim { intervention } => act(context, intervention, "claim", json!({})).await,
-        Interventions::Release { intervention } => act(context, intervention, "release", json!({})).await,
+        Interventions::Show { intervention } => show(context, intervention).await?,
+        Interventions::Claim { intervention } => act(context, intervention, "claim", json!({})).await?,
+        Interventions::Release { intervention } => act(context, intervention, "release", json!({})).await?,
         Interventions::Assign { intervention, to } => {
-            act(context, intervention, "assign", json!({ "to": to })).await
+            act(context, intervention, "assign", json!({ "to": to })).await?;
         }
         Interventions::Comment(said) => {
-            act(context, said.intervention, "comment", json!({ "text": said.text })).await
+            act(context, said.intervention, "comment", json!({ "text": said.text })).await?;
         }
         Interventions::Note(said) => {
-            act(context, said.intervention, "note", json!({ "text": said.text })).await
+            act(context, said.intervention, "note", json!({ "text": said.text })).await?;
         }
         Interventions::Reject(why) => {
-            act(context, why.intervention, "reject", json!({ "reason": why.reason })).await
+            act(context, why.intervention, "reject", json!({ "reason": why.reason })).await?;
         }
         Interventions::Retry(retry) => {
             let path = ["ops", "interventions", &retry.intervention.to_string(), "retry"];
@@ -44,9 +45,13 @@ pub(crate) async fn execute(context: &Context, command: Interventions) -> anyhow
                     context.print.out(&format!("request {request} is queued again"))?;
                 }
             }
-            Ok(())
         }
+        Interventions::Shell { intervention, write } => {
+            return sessions::shell(context, intervention, write).await;
+        }
+        Interventions::DryRun { intervention } => return sessions::dry_run(context, intervention).await,
     }
+    Ok(Exit::Ok)
 }
 
 async fn list(

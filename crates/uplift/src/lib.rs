@@ -17,6 +17,7 @@ mod ops;
 mod overrides;
 mod pack;
 mod print;
+mod sessions;
 #[cfg(feature = "standalone")]
 pub mod standalone;
 mod text;
@@ -63,7 +64,7 @@ async fn run(global: &Global, command: Command) -> Exit {
     let interrupted = Interrupted::default();
     let outcome = tokio::select! {
         outcome = execute(global, command, interrupted.clone()) => outcome,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupted.comes() => {
             eprintln!("\n{}", interrupted.message());
             return Exit::Interrupted;
         }

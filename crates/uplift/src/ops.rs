@@ -13,7 +13,7 @@ use crate::{
     commands::{list, show, show_list},
     context::Context,
     exit::Exit,
-    interventions, overrides, pack, text,
+    interventions, overrides, pack, sessions, text,
 };
 
 /// Does what was asked.
@@ -32,8 +32,9 @@ pub(crate) async fn execute(context: &Context, command: Ops) -> anyhow::Result<E
         }
         Ops::Packs(Packs::Recall { digest, reason }) => recall(context, &digest, &reason).await?,
         Ops::Interventions { command } => {
-            interventions::execute(context, command.unwrap_or_default()).await?;
+            return interventions::execute(context, command.unwrap_or_default()).await;
         }
+        Ops::Sessions(command) => return sessions::execute(context, command).await,
         Ops::Override(command) => overrides::execute(context, command).await?,
         Ops::Waive { request, reason } => {
             let path = ["ops", "requests", &request.to_string(), "waive"];

@@ -37,7 +37,7 @@ pub(crate) struct Extra {
 }
 
 /// A plain dump of a sample 1.0 database, beside the fleet.
-async fn dump(fleet: &Fleet, name: &str, extra: Extra) -> PathBuf {
+pub(crate) async fn dump(fleet: &Fleet, name: &str, extra: Extra) -> PathBuf {
     let dump = fleet.file(&format!("{name}.sql"));
     dump_to(&dump, extra).await;
     dump
@@ -70,7 +70,7 @@ pub(crate) async fn dump_to(dump: &Path, extra: Extra) {
 
 /// Pushes the sample pack with two more steps in the middle of its second hop, which take as long as the dump says: one of
 /// SQL, and one that runs a program.
-fn push_pausing_pack(fleet: &Fleet) {
+pub(crate) fn push_pausing_pack(fleet: &Fleet) {
     let folder = fleet.file("pausing-pack");
     pausing_pack(&folder);
     fleet.push_pack(&folder);

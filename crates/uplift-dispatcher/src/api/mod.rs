@@ -10,6 +10,7 @@ mod overrides;
 mod problem;
 mod requests;
 mod scripts;
+mod sessions;
 mod submit;
 mod uploads;
 mod view;
@@ -79,6 +80,12 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/interventions/{id}/note", post(interventions::note))
         .route("/ops/interventions/{id}/reject", post(interventions::reject))
         .route("/ops/interventions/{id}/retry", post(interventions::retry))
+        .route("/ops/interventions/{id}/dry-run", post(sessions::dry_run))
+        .route("/ops/interventions/{id}/shell", get(sessions::shell))
+        .route("/ops/interventions/{id}/sessions", get(sessions::list))
+        .route("/ops/sessions/{id}", get(sessions::show))
+        .route("/ops/sessions/{id}/close", post(sessions::close))
+        .route("/sessions/{id}/worker", get(sessions::worker))
         .route("/ops/holds", get(interventions::holds))
         .route("/ops/holds/{id}/release", post(interventions::release_hold))
         .route("/ops/packs/{digest}/recall", post(interventions::recall_pack))

@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{health, interventions, logs, ops, overrides, problem, requests, submit, uploads};
+use super::{health, interventions, logs, ops, overrides, problem, requests, sessions, submit, uploads};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use super::{health, interventions, logs, ops, overrides, problem, requests, subm
         interventions::retry, interventions::holds, interventions::release_hold, interventions::recall_pack,
         overrides::add, overrides::list, overrides::show, overrides::diff, overrides::remove,
         overrides::promote, overrides::waive,
+        sessions::dry_run, sessions::shell, sessions::list, sessions::show, sessions::close,
         health::alive, health::ready,
     ),
     components(schemas(uplift_core::api::Problem, uplift_core::api::LogLine)),

@@ -6,7 +6,7 @@ use uplift_core::{
     sla,
 };
 use uplift_platform::ledger::{
-    HeldHop, Intervention, OverrideEntry, PackEntry, Request, StepTime, WorkerEntry,
+    HeldHop, Intervention, OverrideEntry, PackEntry, Request, SessionEntry, StepTime, WorkerEntry,
 };
 
 /// A request as its customer sees it.
@@ -192,6 +192,25 @@ pub(super) fn hold(hold: HeldHop) -> api::HoldView {
         accounts: hold.accounts,
         waiting: hold.waiting,
         held_at: hold.held_at,
+    }
+}
+
+/// A look into a saved state.
+pub(super) fn session(found: SessionEntry) -> api::SessionView {
+    api::SessionView {
+        id: found.id.0,
+        intervention: found.intervention.0,
+        kind: found.kind,
+        writable: found.writable,
+        opened_at: found.opened_at,
+        opened_by: found.opened_by,
+        started_at: found.started_at,
+        ended: found.ended.map(|ended| api::SessionEnd {
+            at: ended.at,
+            outcome: ended.outcome,
+            message: ended.message,
+            failure: ended.failure.map(|failure| api::FailureView { message: failure.to_string(), failure }),
+        }),
     }
 }
 

@@ -217,7 +217,7 @@ impl Ledger {
 }
 
 /// 256 bits of the operating system's randomness behind a prefix that scanners for leaked secrets can find.
-fn new_secret() -> SecretString {
+pub(super) fn new_secret() -> SecretString {
     let bytes: [u8; 32] = rand::rng().random();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("uplift_{hex}").into()

@@ -314,7 +314,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Which of these attempts hold a lease that has not run out: what a reaper must not touch.
+    /// Which of these attempts hold a lease that has not run out: what a reaper must not touch. A session's sandbox bears
+    /// its session's id in place of a request's, and no epoch that an attempt has.
     ///
     /// # Errors
     /// The ledger's.
@@ -327,7 +328,9 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT r.id, r.epoch FROM requests r JOIN unnest($1::uuid[], $2::int[]) AS a (id, epoch)
                  ON a.id = r.id AND a.epoch = r.epoch
-             WHERE r.state = 'running' AND r.lease_until > now()",
+             WHERE r.state = 'running' AND r.lease_until > now()
+             UNION ALL
+             SELECT id, 0 FROM sessions WHERE id = ANY ($1) AND ended_at IS NULL AND lease_until > now()",
         )
         .bind(ids)
         .bind(epochs)

@@ -65,6 +65,18 @@ pub enum Conflict {
     /// The intervention is over.
     #[error("intervention {0} is closed: see `uplift ops interventions show {0}`")]
     Closed(InterventionId),
+    /// There is no state to look into.
+    #[error(
+        "intervention {0} has no saved state to open: its attempt failed before a step, or could not save it; what failed \
+         stands in `uplift ops interventions show {0}`"
+    )]
+    NoSavedState(InterventionId),
+    /// A dry run goes to the end of a hop.
+    #[error(
+        "intervention {0} failed outside the hops, where no override reaches: mend the pack, then \
+         `uplift ops interventions retry {0}`"
+    )]
+    NoHop(InterventionId),
     /// An intervention cannot be assigned to this name.
     #[error("{}", no_such_engineer(.name, *.many))]
     NoSuchEngineer {

@@ -19,6 +19,7 @@ mod pack;
 mod production;
 mod request;
 mod schema;
+mod session;
 mod settle;
 mod submission;
 mod sweep;
@@ -39,6 +40,7 @@ pub use metrics::{Durations, Metrics, Sample};
 pub use overrides::{OverrideEntry, Removed};
 pub use pack::PackEntry;
 pub use request::{Filter, Request};
+pub use session::{Opening, Session, SessionEnded, SessionEntry, SessionLogLine};
 pub use settle::Settlement;
 pub use submission::{Source, Submission, Submitted};
 pub use sweep::{CancelledUpload, DeadAttempt, ExpiredUpload, Hintable, Swept, SweptLeases};
@@ -56,6 +58,9 @@ pub enum LedgerError {
     /// A statement matched no row because another worker, or the sweep, holds the request now.
     #[error("the lease on request {0} is lost")]
     LeaseLost(uplift_core::RequestId),
+    /// A session was ended by others, or its lease has run out.
+    #[error("session {0} is over")]
+    SessionOver(uplift_core::SessionId),
     /// Nothing of that name, or nothing that the caller may see.
     #[error("there is no such {0}")]
     NotFound(&'static str),

@@ -39,6 +39,14 @@ const SELECT: &str = "
     SELECT o.*, a.name AS account_name, d.name AS database_name
     FROM overrides o JOIN databases d ON d.id = o.database_id JOIN accounts a ON a.id = d.account_id";
 
+/// The ids of a request's layer, in the order in which they apply.
+const LAYER: &str = "
+    SELECT o.id FROM overrides o
+    WHERE CASE WHEN r.purpose = 'test' OR r.waived
+        THEN o.database_id = r.database_id AND o.product = r.product AND o.removed_at IS NULL
+        ELSE o.id = ANY ((SELECT t.overrides FROM requests t WHERE t.id = r.accepted_test)::uuid[]) END
+    ORDER BY o.version";
+
 impl Ledger {
     /// Adds an override for the database of a request, whose product is known. It applies behind those that are there.
     ///
@@ -171,22 +179,31 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::LeaseLost`], or the ledger's.
     pub async fn layer(&self, lease: &Lease) -> Result<Vec<OverrideEntry>, LedgerError> {
-        let held = sqlx::query(
-            "UPDATE requests r SET overrides = ARRAY(
-                 SELECT o.id FROM overrides o
-                 WHERE CASE WHEN r.purpose = 'test' OR r.waived
-                     THEN o.database_id = r.database_id AND o.product = r.product AND o.removed_at IS NULL
-                     ELSE o.id = ANY ((SELECT t.overrides FROM requests t WHERE t.id = r.accepted_test)::uuid[]) END
-                 ORDER BY o.version)
-             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' RETURNING overrides",
-        )
-        .bind(lease.request().0)
-        .bind(lease.epoch().0)
-        .bind(lease.worker().0)
-        .fetch_optional(&self.pool)
-        .await?;
+        let sql = format!(
+            "UPDATE requests r SET overrides = ARRAY({LAYER})
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running' RETURNING overrides"
+        );
+        let held = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(lease.request().0)
+            .bind(lease.epoch().0)
+            .bind(lease.worker().0)
+            .fetch_optional(&self.pool)
+            .await?;
         let held = held.ok_or(LedgerError::LeaseLost(lease.request()))?;
-        let ids: Vec<Uuid> = held.try_get("overrides")?;
+        self.layer_of(held.try_get("overrides")?).await
+    }
+
+    /// The layer that an attempt of the request would run with if it began now.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn layer_now(&self, request: RequestId) -> Result<Vec<OverrideEntry>, LedgerError> {
+        let sql = format!("SELECT ARRAY({LAYER}) FROM requests r WHERE r.id = $1");
+        let ids = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(request.0).fetch_one(&self.pool).await?;
+        self.layer_of(ids).await
+    }
+
+    async fn layer_of(&self, ids: Vec<Uuid>) -> Result<Vec<OverrideEntry>, LedgerError> {
         let sql = format!("{SELECT} WHERE o.id = ANY ($1) ORDER BY o.version");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(&self.pool).await?;
         rows.iter().map(decode).collect()

@@ -214,7 +214,7 @@ impl Lines {
 }
 
 /// Waits until the watch says that the run takes too much; while all is well it says nothing.
-async fn overflow(watching: &mut Session<'_>) -> Ended {
+pub(crate) async fn overflow(watching: &mut Session<'_>) -> Ended {
     loop {
         match watching.next().await {
             Ok(Some(_)) => {}

@@ -69,6 +69,31 @@ Example:
 Example:
   uplift ops interventions note 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'We are adjusting a script; no need to do anything'")]
     Note(Said),
+    /// Open the database as it was before the step that failed: psql, in a sandbox of its own, which goes with the shell
+    #[command(after_help = "\
+SQL comes from the terminal, or from a file. Ctrl-C breaks off what runs; Ctrl-D or \\q ends the shell. What is typed is on
+record, what is shown is not.
+
+Examples:
+  uplift ops interventions shell 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77
+  uplift ops interventions shell 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --write < try.sql")]
+    Shell {
+        /// The intervention
+        intervention: Uuid,
+        /// Let it write; nothing of it is kept
+        #[arg(long)]
+        write: bool,
+    },
+    /// Try the rest of the hop from the state before the step that failed, as adjusted by now; nothing is delivered
+    #[command(after_help = "\
+Its log is shown as it goes. It ends with 0 where the hop came to its end, and with 11 where a step failed.
+
+Example:
+  uplift ops interventions dry-run 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    DryRun {
+        /// The intervention
+        intervention: Uuid,
+    },
     /// Run its request again, from the original dump
     #[command(after_help = "\
 Examples:
@@ -181,6 +206,29 @@ Example:
         /// Why, for the audit
         #[arg(long, value_name = "TEXT")]
         reason: String,
+    },
+}
+
+/// Shells and dry runs.
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// List those of an intervention, the newest first
+    #[command(after_help = "Example:\n  uplift ops sessions list 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    List {
+        /// The intervention
+        intervention: Uuid,
+    },
+    /// Show what a dry run said, or what was typed into a shell
+    #[command(after_help = "Example:\n  uplift ops sessions log 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Log {
+        /// The session
+        session: Uuid,
+    },
+    /// End one
+    #[command(after_help = "Example:\n  uplift ops sessions close 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Close {
+        /// The session
+        session: Uuid,
     },
 }
 

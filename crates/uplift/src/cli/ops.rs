@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Filter, Holds, Interventions, One, Overrides};
+use super::{Filter, Holds, Interventions, One, Overrides, Sessions};
 
 /// For those who run the platform.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,9 @@ pub enum Ops {
         #[command(subcommand)]
         command: Option<Interventions>,
     },
+    /// Shells and dry runs: looks into saved states
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// Scripts adjusted for one database
     #[command(subcommand)]
     Override(Overrides),

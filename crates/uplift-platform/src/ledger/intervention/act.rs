@@ -19,12 +19,14 @@ const CLAIM: f64 = 3600.0;
 
 /// What people do.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+pub(in crate::ledger) enum Act {
     Claim,
     Assign,
     Release,
     Comment,
     Note,
+    Shell,
+    DryRun,
     Retry,
     Reject,
 }
@@ -38,6 +40,8 @@ impl Act {
             Self::Release => ("intervention_release", "intervention.released"),
             Self::Comment => ("intervention_comment", "intervention.commented"),
             Self::Note => ("intervention_note", "intervention.noted"),
+            Self::Shell => ("intervention_shell", "intervention.shell"),
+            Self::DryRun => ("intervention_dry_run", "intervention.dry_run"),
             Self::Retry => ("intervention_retry", "intervention.retried"),
             Self::Reject => ("intervention_reject", "intervention.rejected"),
         }
@@ -225,7 +229,7 @@ impl Ledger {
 
 /// Sees that the bearer may act on an intervention, and records that they do. Locks it and its request, and gives the
 /// request. What is theirs stays theirs for another hour.
-async fn act(
+pub(in crate::ledger) async fn act(
     connection: &mut PgConnection,
     id: InterventionId,
     bearer: &Bearer,

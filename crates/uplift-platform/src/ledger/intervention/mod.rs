@@ -9,6 +9,7 @@ use uplift_core::{
     Epoch, Failure, InterventionId, PackDigest, Purpose, RequestId, TokenId, Version, request::Saved,
 };
 
+pub(super) use act::{Act, act};
 pub(super) use open::{close, open};
 
 /// An intervention, and what belongs to its request.

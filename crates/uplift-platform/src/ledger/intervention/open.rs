@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use uplift_core::{Failure, Fingerprint, InterventionId, RequestId, request::Transition, sla};
 use uuid::Uuid;
 
-use crate::ledger::{LedgerError, event, hold, json};
+use crate::ledger::{LedgerError, event, hold, json, session};
 
 /// Opens one for a request that goes to a person now.
 pub(in crate::ledger) async fn open(
@@ -73,6 +73,7 @@ pub(in crate::ledger) async fn close(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(intervention) = closed {
+        session::close_all(connection, InterventionId(intervention)).await?;
         let body = json!({
             "intervention": intervention, "request": request, "outcome": transition.as_str(), "by": actor,
         });
