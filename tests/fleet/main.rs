@@ -6,6 +6,7 @@
 mod platform;
 
 mod bad_input;
+mod browser;
 mod comparison;
 mod customer;
 mod discretion;
@@ -21,6 +22,7 @@ mod memory;
 mod odoo;
 mod odoo_upgrade;
 mod overrides;
+mod pages;
 mod queue;
 mod rolling;
 mod runners;

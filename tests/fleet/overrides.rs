@@ -92,6 +92,7 @@ async fn what_was_adjusted_replays_on_the_next_test_and_on_production() {
     fleet.delivered(production).await;
     assert_eq!(report(&fleet.download(production))["overrides"][0]["id"], json!(fix));
 
+    known_elsewhere(&fleet, &dump, &fix).await;
     changed_since(&fleet, test, &fresh, &fix).await;
 
     // In the pack, it is everybody's.
@@ -104,6 +105,23 @@ async fn what_was_adjusted_replays_on_the_next_test_and_on_production() {
         (&json!([]), &json!("17.0-17.1/unique-names"))
     );
     fleet.stop().await;
+}
+
+/// Another database that fails alike is told what has helped, and takes the same.
+async fn known_elsewhere(fleet: &Fleet, dump: &Path, fix: &str) {
+    let failed = fleet.hand_in(Purpose::Test, dump, "17.1", "twin").await;
+    assert_eq!(failed.code, Some(11), "{failed:?}");
+    let open: Value = read(fleet, &["ops", "interventions", "list"]);
+    let id = open[0]["id"].as_str().unwrap();
+    let found: Value = read(fleet, &["ops", "interventions", "show", id]);
+    let solved = found["solved_before"].as_array().unwrap();
+    let ids: Vec<_> = solved.iter().map(|one| &one["id"]).collect();
+    assert_eq!(ids, [&json!(fix)], "{found}");
+    let shown = fleet.must(&["ops", "interventions", "show", id]);
+    assert!(shown.contains(&format!("uplift ops override add {id} --like OVERRIDE")), "{shown}");
+    fleet.must(&["ops", "override", "add", id, "--like", fix, "--reason", "as at the other one"]);
+    retry(fleet, id);
+    fleet.delivered(failed.id()).await;
 }
 
 /// Whoever changes an override under an accepted test holds its production.
@@ -120,8 +138,9 @@ async fn changed_since(fleet: &Fleet, test: RequestId, dump: &Path, fix: &str) {
     // As things are now, it fails as it did at first.
     fleet.must(&["ops", "waive", &production.to_string(), "--reason", "to see what happens"]);
     assert_eq!(settled(fleet, production, 1).await, StateCode::Intervention);
-    assert!(read(fleet, &["ops", "override", "list"]).as_array().unwrap().is_empty());
-    assert_eq!(read(fleet, &["ops", "override", "list", "--all"]).as_array().unwrap().len(), 2);
+    let left = read(fleet, &["ops", "override", "list"]);
+    assert!(left.as_array().unwrap().iter().all(|found| found["database"] == "twin"), "{left}");
+    assert_eq!(read(fleet, &["ops", "override", "list", "--all"]).as_array().unwrap().len(), 3);
 }
 
 fn bad_ones_are_refused(fleet: &Fleet, intervention: &str) {

@@ -1,4 +1,4 @@
-//! The dispatcher: the HTTP API in front of the ledger, and the sweep behind it.
+//! The dispatcher: the HTTP API and the pages in front of the ledger, and the sweep behind it.
 //!
 //! It decides nothing about a request by itself: what may happen is the ledger's to say. It holds no state of its
 //! own, so that any number of dispatchers may run at once, and no byte of a dump passes through it. The one thing that lives
@@ -10,6 +10,7 @@ mod orphans;
 mod promote;
 mod shells;
 mod sweep;
+mod web;
 
 use std::time::Duration;
 

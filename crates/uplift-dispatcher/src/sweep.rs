@@ -57,6 +57,7 @@ async fn tidy_up(context: Arc<Context>) {
         handled("remove dead objects", remove_dead_objects(&context).await);
         handled("remove stale checkpoints", remove_stale_checkpoints(&context).await);
         handled("end lost sessions", context.ledger.sweep_sessions().await.map(drop));
+        handled("forget logins", context.ledger.forget_logins().await);
         handled("forget workers", context.ledger.forget_workers(FORGET_WORKERS).await.map(drop));
     }
 }

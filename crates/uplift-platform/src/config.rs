@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_errors() {
-        let unknown = parse(&SAMPLE.replace("slots =", "slot ="), &[]).unwrap_err();
+        let unknown = parse(&SAMPLE.replace("\nslots =", "\nslot ="), &[]).unwrap_err();
         assert!(format!("{unknown:#}").contains("unknown field `slot`"), "{unknown:#}");
         let unknown = parse(SAMPLE, &[("UPLIFT__WORKER__SLOT", "7")]).unwrap_err();
         assert!(format!("{unknown:#}").contains("unknown field `slot`"), "{unknown:#}");

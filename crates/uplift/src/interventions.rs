@@ -117,6 +117,17 @@ async fn show(context: &Context, id: Uuid) -> anyhow::Result<()> {
         context.print.out("\nthe end of its log")?;
         found.lines.iter().try_for_each(|line| context.print.log_line(line, Sink::Stdout))?;
     }
+    if !found.solved_before.is_empty() {
+        context
+            .print
+            .out("\nwhat has solved this for other databases (`uplift ops override show OVERRIDE`)")?;
+        for solved in &found.solved_before {
+            let (says, reason) = (text::line(&solved.says), text::line(&solved.reason));
+            context.print.out(&format!("{}  {says}: {reason}", solved.id))?;
+        }
+        let take = format!("uplift ops override add {id} --like OVERRIDE --reason '…'");
+        context.print.out(&format!("the same for this one: {take}"))?;
+    }
     if !found.history.is_empty() {
         context.print.out("\nwhat was said and done")?;
         for entry in &found.history {

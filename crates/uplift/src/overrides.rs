@@ -23,7 +23,10 @@ use crate::{
 pub(crate) async fn execute(context: &Context, command: Overrides) -> anyhow::Result<()> {
     match command {
         Overrides::Add(args) => {
-            let wish = wish(args)?;
+            let wish = match args.like {
+                Some(other) => like(context, other, *args).await?,
+                None => wish(*args)?,
+            };
             let request = context.client.request(Method::POST, &["ops", "overrides"]).json(&wish);
             // Sent once: an answer that is lost must not leave the script twice.
             let response = context.client.once(request).await?;
@@ -45,6 +48,14 @@ pub(crate) async fn execute(context: &Context, command: Overrides) -> anyhow::Re
             show(context, &context.client.post(&path, &json!({ "reason": reason }), Patience::Short).await?)
         }
     }
+}
+
+/// What another database has.
+async fn like(context: &Context, other: Uuid, args: NewOverride) -> anyhow::Result<api::NewOverride> {
+    let path = ["ops", "overrides", &other.to_string()];
+    let found: OverrideView = context.client.get(&path, &[], Patience::Short).await?;
+    let step = format!("{}/{}", found.hop, found.step);
+    Ok(api::NewOverride { subject: args.subject, step, change: found.change, reason: args.reason })
 }
 
 fn wish(args: NewOverride) -> anyhow::Result<api::NewOverride> {

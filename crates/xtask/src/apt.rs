@@ -15,7 +15,7 @@ use crate::user;
 pub(crate) const PG_BIN: &str = "/usr/lib/postgresql/15/bin";
 
 /// A file or program, and the package that brings it.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 17] = [
     ("cc", "build-essential"),
     ("pkg-config", "pkg-config"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
@@ -32,6 +32,9 @@ const NEEDED: [(&str, &str); 15] = [
     ("python3", "python3"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
+    // The pages are tested in a browser.
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
 ];
 
 /// What `cargo xtask demo` needs besides what has built this program: any Postgres will do.

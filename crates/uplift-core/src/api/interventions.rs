@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{FailureView, LogLine};
+use super::{FailureView, LogLine, OverrideView};
 use crate::purpose::Purpose;
 
 /// A request that waits for a person, or did.
@@ -96,6 +96,8 @@ pub struct InterventionDetail {
     pub lines: Vec<LogLine>,
     /// What was said and done, in the order of time.
     pub history: Vec<EntryView>,
+    /// What was adjusted for databases that had failed alike and were delivered with it, the newest first.
+    pub solved_before: Vec<OverrideView>,
 }
 
 /// Something said or done about an intervention.

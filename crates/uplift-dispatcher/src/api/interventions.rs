@@ -80,8 +80,10 @@ pub(super) async fn show(
     let history = context.ledger.history(id).await?.into_iter();
     let history =
         history.map(|entry| EntryView { at: entry.at, by: entry.by, what: entry.what, text: entry.text });
+    let solved_before = context.ledger.solved_before(&found.fingerprint).await?;
     Ok(Json(InterventionDetail {
         intervention: view::intervention(found),
+        solved_before: solved_before.into_iter().map(view::over).collect(),
         lines: lines.collect(),
         history: history.collect(),
     }))
@@ -281,7 +283,7 @@ async fn done(context: &Context, id: InterventionId, what: &str) -> Result<Json<
 }
 
 /// Words that somebody has to read.
-pub(super) fn words<'a>(field: &str, text: &'a str) -> Result<&'a str> {
+pub(crate) fn words<'a>(field: &str, text: &'a str) -> Result<&'a str> {
     let text = text.trim();
     let control = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.is_empty() || text.chars().count() > LONGEST_TEXT || text.chars().any(control) {

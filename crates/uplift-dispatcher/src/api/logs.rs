@@ -41,7 +41,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct LogQuery {
+pub(crate) struct LogQuery {
     /// Only lines behind this one; lines are numbered from 1. The header `Last-Event-ID` wins.
     after: Option<u64>,
 }
@@ -63,7 +63,7 @@ pub(super) struct LogQuery {
         (api::LogLine = "text/event-stream"),
     )))
 )]
-pub(super) async fn log(
+pub(crate) async fn log(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,

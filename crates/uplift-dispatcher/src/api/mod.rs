@@ -13,7 +13,7 @@ mod scripts;
 mod sessions;
 mod submit;
 mod uploads;
-mod view;
+pub(crate) mod view;
 
 use std::{
     sync::Arc,
@@ -37,8 +37,15 @@ use uplift_platform::boot::{
 pub use openapi::description;
 pub use ops::check_token;
 
-use crate::Context;
-use problem::{ApiError, Kind};
+// What the pages have in common with the API.
+pub(crate) use auth::Caller;
+pub(crate) use interventions::words;
+pub(crate) use logs::{LogQuery, log};
+pub(crate) use overrides::{add_override, difference, promote_override};
+pub(crate) use problem::{ApiError, Kind};
+pub(crate) use requests::{ReportQuery, page_of, report, result};
+
+use crate::{Context, web};
 
 /// The largest body, in bytes: the tags of 10,000 parts fit in.
 const LARGEST_BODY: usize = 2 << 20;
@@ -63,11 +70,11 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/requests/{id}/cancel", post(requests::cancel))
         .route("/requests/{id}/accept", post(requests::accept))
         .route("/requests/{id}/steps", get(requests::steps))
-        .route("/requests/{id}/log", get(logs::log))
+        .route("/requests/{id}/log", get(log))
         .route("/requests/{id}/upload", get(uploads::state))
         .route("/requests/{id}/upload/parts", post(uploads::links))
-        .route("/requests/{id}/result", get(requests::result))
-        .route("/requests/{id}/report", get(requests::report))
+        .route("/requests/{id}/result", get(result))
+        .route("/requests/{id}/report", get(report))
         .route("/ops/workers", get(ops::workers))
         .route("/ops/requests", get(ops::requests))
         .route("/ops/requests/{id}/retry", post(ops::retry))
@@ -102,8 +109,9 @@ pub fn router(context: Arc<Context>) -> Router {
         .nest("/api/v1", slow.merge(quick).layer(middleware::from_fn(traced)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::map_response(problem::translate))
+        .merge(web::router())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(context)
 }
 

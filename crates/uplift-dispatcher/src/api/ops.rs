@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{
     auth::{Engineer, Operator},
     problem::{ApiError, Result},
-    requests::page,
+    requests::page_of,
     submit::name_of,
     view,
 };
@@ -122,9 +122,14 @@ pub(super) async fn requests(
         Some(name) => Some(context.ledger.account(name).await?),
         None => None,
     };
-    let filter =
-        Filter { account, state: query.state, database: query.database, before: query.before.map(RequestId) };
-    page(&context, &filter).await
+    let filter = Filter {
+        account,
+        state: query.state,
+        database: query.database,
+        before: query.before.map(RequestId),
+        ..Filter::default()
+    };
+    Ok(Json(page_of(&context, &filter).await?))
 }
 
 /// Queues a request again whose intervention is over.

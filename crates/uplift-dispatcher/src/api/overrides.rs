@@ -18,7 +18,7 @@ use uplift_core::{
     pack::{Hop, MAX_ARCHIVE_BYTES, Step},
     plan,
 };
-use uplift_platform::ledger::{LedgerError, OverrideEntry, Request};
+use uplift_platform::ledger::{Bearer, LedgerError, OverrideEntry, Request};
 use uuid::Uuid;
 
 use super::{
@@ -44,8 +44,17 @@ pub(super) async fn add(
     Engineer(bearer): Engineer,
     Json(wish): Json<NewOverride>,
 ) -> Result<(StatusCode, Json<OverrideView>)> {
+    Ok((StatusCode::CREATED, Json(view::over(add_override(&context, &bearer, wish).await?))))
+}
+
+/// Adds an override for whoever may.
+pub(crate) async fn add_override(
+    context: &Context,
+    bearer: &Bearer,
+    wish: NewOverride,
+) -> Result<OverrideEntry> {
     let reason = words("reason", &wish.reason)?;
-    let (request, hop) = subject(&context, wish.subject).await?;
+    let (request, hop) = subject(context, wish.subject).await?;
     let (hop, step) = match (wish.step.split_once('/'), hop) {
         (Some((hop, step)), _) => (hop.to_owned(), step.to_owned()),
         (None, Some(hop)) => (hop, wish.step),
@@ -55,11 +64,11 @@ pub(super) async fn add(
         }
     };
     let change = Override { hop, step, change: wish.change };
-    fits(&context, &request, &change).await?;
+    fits(context, &request, &change).await?;
     let id = context.ledger.add_override(request.id, &change, reason, &bearer.actor()).await?;
     context.queued.notify_one();
     tracing::info!(override.id = %id, request.id = %request.id, "an override was added");
-    Ok((StatusCode::CREATED, Json(view::over(context.ledger.override_of(id).await?))))
+    Ok(context.ledger.override_of(id).await?)
 }
 
 /// The request that an override is made at, and the hop that its intervention is about.
@@ -169,9 +178,14 @@ pub(super) async fn diff(
     Path(id): Path<OverrideId>,
 ) -> Result<impl IntoResponse> {
     let entry = context.ledger.override_of(id).await?;
-    let step = step_of(&context, &entry).await?;
-    let text = written(&entry.change, step.as_ref());
+    let text = difference(&context, &entry).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}
+
+/// What an override changes in its pack, as a unified diff.
+pub(crate) async fn difference(context: &Context, entry: &OverrideEntry) -> Result<String> {
+    let step = step_of(context, entry).await?;
+    Ok(written(&entry.change, step.as_ref()))
 }
 
 /// The step of the pack that an override is about; none where another override has put it in.
@@ -237,13 +251,18 @@ pub(super) async fn promote(
     Operator(bearer): Operator,
     Path(id): Path<OverrideId>,
 ) -> Result<Json<PackView>> {
+    Ok(Json(promote_override(&context, &bearer, id).await?))
+}
+
+/// Promotes an override for whoever may.
+pub(crate) async fn promote_override(context: &Context, bearer: &Bearer, id: OverrideId) -> Result<PackView> {
     let entry = context.ledger.override_of(id).await?;
-    let pack = load(&context, &current(&context, &entry.product).await?).await?;
+    let pack = load(context, &current(context, &entry.product).await?).await?;
     let files = promoted(pack.files().clone(), &entry.change).map_err(ApiError::conflict)?;
     let pack = Pack::from_files(files).map_err(|error| ApiError::conflict(error.to_string()))?;
-    let pushed = push(&context, &pack, &bearer.actor()).await?;
+    let pushed = push(context, &pack, &bearer.actor()).await?;
     context.ledger.promoted(id, &pushed.digest, &bearer.actor()).await?;
-    Ok(Json(pushed))
+    Ok(pushed)
 }
 
 /// Ends an override: no attempt that begins from now on runs with it. Production whose accepted test ran with it waits.

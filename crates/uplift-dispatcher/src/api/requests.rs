@@ -54,15 +54,16 @@ pub(super) async fn list(
         state: query.state,
         database: query.database,
         before: query.before.map(RequestId),
+        ..Filter::default()
     };
-    page(&context, &filter).await
+    Ok(Json(page_of(&context, &filter).await?))
 }
 
 /// One page of a list.
-pub(super) async fn page(context: &Context, filter: &Filter) -> Result<Json<RequestList>> {
+pub(crate) async fn page_of(context: &Context, filter: &Filter) -> Result<RequestList> {
     let found = context.ledger.requests(filter).await?;
     let next = found.get(PAGE - 1).map(|last| last.id.0);
-    Ok(Json(RequestList { requests: found.into_iter().map(view::request).collect(), next }))
+    Ok(RequestList { requests: found.into_iter().map(view::request).collect(), next })
 }
 
 /// One request.
@@ -141,7 +142,7 @@ pub(super) async fn steps(
             description = "The request is not delivered"),
     )
 )]
-pub(super) async fn result(
+pub(crate) async fn result(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,
@@ -155,7 +156,7 @@ pub(super) async fn result(
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ReportQuery {
+pub(crate) struct ReportQuery {
     /// `html` for people, which is the default, or `json` for programs.
     #[serde(default)]
     #[param(inline)]
@@ -180,7 +181,7 @@ enum Format {
             description = "The request is not delivered"),
     )
 )]
-pub(super) async fn report(
+pub(crate) async fn report(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,

@@ -10,7 +10,7 @@ use uplift_platform::ledger::{
 };
 
 /// A request as its customer sees it.
-pub(super) fn request(request: Request) -> api::Request {
+pub(crate) fn request(request: Request) -> api::Request {
     let result = match &request.state {
         State::Delivered(delivery) => Some(result(&request, delivery)),
         _ => None,

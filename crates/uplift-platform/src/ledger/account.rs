@@ -7,7 +7,7 @@ use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
+use sqlx::{Row as _, postgres::PgRow};
 use uplift_core::{AccountId, TokenId};
 use uuid::Uuid;
 
@@ -163,16 +163,7 @@ impl Ledger {
         .bind(hash(secret))
         .fetch_optional(&self.pool)
         .await?;
-        row.map(|row| {
-            Ok(Bearer {
-                token: TokenId(row.try_get("id")?),
-                account: AccountId(row.try_get("account_id")?),
-                account_name: row.try_get("name")?,
-                role: row.try_get::<String, _>("role")?.parse().map_err(LedgerError::Unreadable)?,
-                label: row.try_get("label")?,
-            })
-        })
-        .transpose()
+        row.as_ref().map(bearer_of).transpose()
     }
 
     /// Whether a token still speaks for somebody: it has neither been revoked nor expired.
@@ -223,8 +214,19 @@ pub(super) fn new_secret() -> SecretString {
     format!("uplift_{hex}").into()
 }
 
+/// The bearer of a token, by its row and its account's.
+pub(super) fn bearer_of(row: &PgRow) -> Result<Bearer, LedgerError> {
+    Ok(Bearer {
+        token: TokenId(row.try_get("id")?),
+        account: AccountId(row.try_get("account_id")?),
+        account_name: row.try_get("name")?,
+        role: row.try_get::<String, _>("role")?.parse().map_err(LedgerError::Unreadable)?,
+        label: row.try_get("label")?,
+    })
+}
+
 /// A fast hash is enough: the secret is random, so that nobody can guess it from a list.
-fn hash(secret: &SecretString) -> Vec<u8> {
+pub(super) fn hash(secret: &SecretString) -> Vec<u8> {
     Sha256::digest(secret.expose_secret()).to_vec()
 }
 

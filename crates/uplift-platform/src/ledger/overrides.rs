@@ -161,6 +161,27 @@ impl Ledger {
         rows.iter().map(decode).collect()
     }
 
+    /// Overrides of the hop that were made for databases after a failure of this fingerprint, and with which a request of
+    /// theirs was delivered: the newest first, at most 20, none twice that says the same.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn solved_before(&self, fingerprint: &str) -> Result<Vec<OverrideEntry>, LedgerError> {
+        let sql = format!(
+            "{SELECT} WHERE o.version IN (
+                 SELECT max(s.version) FROM interventions i
+                     JOIN requests q ON q.id = i.request_id
+                     JOIN overrides s ON s.database_id = q.database_id AND s.made_at >= i.opened_at
+                         AND s.change ->> 'hop' = i.hop
+                 WHERE i.fingerprint = $1 AND EXISTS (SELECT FROM requests r
+                     WHERE r.database_id = s.database_id AND r.state = 'delivered' AND s.id = ANY (r.overrides))
+                 GROUP BY s.sha256)
+             ORDER BY o.version DESC LIMIT 20"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(fingerprint).fetch_all(&self.pool).await?;
+        rows.iter().map(decode).collect()
+    }
+
     /// One override.
     ///
     /// # Errors
@@ -200,6 +221,18 @@ impl Ledger {
     pub async fn layer_now(&self, request: RequestId) -> Result<Vec<OverrideEntry>, LedgerError> {
         let sql = format!("SELECT ARRAY({LAYER}) FROM requests r WHERE r.id = $1");
         let ids = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(request.0).fetch_one(&self.pool).await?;
+        self.layer_of(ids).await
+    }
+
+    /// The layer that the last attempt of a request ran with.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn layer_ran(&self, request: RequestId) -> Result<Vec<OverrideEntry>, LedgerError> {
+        let ids = sqlx::query_scalar("SELECT overrides FROM requests WHERE id = $1")
+            .bind(request.0)
+            .fetch_one(&self.pool)
+            .await?;
         self.layer_of(ids).await
     }
 

@@ -63,6 +63,12 @@ pub struct Filter {
     pub state: Option<StateCode>,
     /// Of databases of this name.
     pub database: Option<String>,
+    /// For this purpose.
+    pub purpose: Option<Purpose>,
+    /// Of a product, such as `odoo`.
+    pub product: Option<String>,
+    /// Submitted since.
+    pub since: Option<DateTime<Utc>>,
     /// Older than this request: the last one of the page before.
     pub before: Option<RequestId>,
 }
@@ -103,6 +109,8 @@ impl Ledger {
         let sql = format!(
             "{SELECT} WHERE ($1::uuid IS NULL OR r.account_id = $1) AND ($2::text IS NULL OR r.state = $2)
                AND ($3::text IS NULL OR d.name = $3) AND ($4::uuid IS NULL OR r.id < $4)
+               AND ($6::text IS NULL OR r.purpose = $6) AND ($7::text IS NULL OR r.product = $7)
+               AND ($8::timestamptz IS NULL OR r.created_at >= $8)
              ORDER BY r.id DESC LIMIT $5"
         );
         sqlx::query_as::<_, Decoded>(sqlx::AssertSqlSafe(sql))
@@ -111,6 +119,9 @@ impl Ledger {
             .bind(filter.database.as_deref())
             .bind(filter.before.map(|request| request.0))
             .bind(PAGE)
+            .bind(filter.purpose.map(Purpose::as_str))
+            .bind(filter.product.as_deref())
+            .bind(filter.since)
             .fetch_all(&self.pool)
             .await?
             .into_iter()

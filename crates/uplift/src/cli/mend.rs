@@ -157,8 +157,9 @@ Examples:
   uplift ops override add ID --before partners --file fix.sql --reason 'two partners share a code'
   uplift ops override add ID --replace 17.0-18.0/partners --file partners.sql --reason 'another column'
   uplift ops override add ID --skip partners --reason 'the module was never used'
-  uplift ops override add ID --set update --timeout-seconds 14400 --reason 'forty million moves'")]
-    Add(NewOverride),
+  uplift ops override add ID --set update --timeout-seconds 14400 --reason 'forty million moves'
+  uplift ops override add ID --like OVERRIDE --reason 'as at the other one'")]
+    Add(Box<NewOverride>),
     /// List them by database, in the order in which they apply
     #[command(after_help = "Example:\n  uplift ops override list --of 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     List {
@@ -254,6 +255,9 @@ pub struct NewOverride {
     /// Run this step with other settings
     #[arg(long, value_name = "STEP", group = "what", conflicts_with = "file")]
     pub set: Option<String>,
+    /// The same as this override, which another database has
+    #[arg(long, value_name = "OVERRIDE", group = "what", conflicts_with = "file")]
+    pub like: Option<Uuid>,
     /// The script: SQL
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,

@@ -1,0 +1,314 @@
+//! Requests: which there are, and one with all that it has gone through.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    http::HeaderMap,
+    response::{IntoResponse as _, Redirect, Response},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use uplift_core::{Purpose, RequestId, api, request::StateCode};
+use uplift_platform::ledger::{
+    AttemptEntry, Entry, Filter, Intervention, LedgerError, LogLine, OverrideEntry, Which,
+};
+use uuid::Uuid;
+
+use super::{
+    fields::Fields,
+    frame::{Frame, PageError, Result, page, page_with},
+    seen,
+    visitor::{Sent, Visitor},
+    words,
+};
+use crate::{
+    Context,
+    api::{self as calls, ApiError, Kind},
+};
+
+/// How many lines of a log a page shows at most.
+const LINES: usize = 1000;
+
+/// How many lines stand before the one that is asked for.
+const BEFORE: u64 = 30;
+
+/// What the form above the list asks for; empty fields ask for nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Search {
+    state: String,
+    purpose: String,
+    product: String,
+    account: String,
+    database: String,
+    /// Submitted in the last so many days.
+    days: String,
+    before: String,
+}
+
+#[derive(Template)]
+#[template(path = "requests.html")]
+struct ListPage {
+    frame: Frame,
+    now: DateTime<Utc>,
+    search: Search,
+    states: [StateCode; 7],
+    requests: Vec<api::Request>,
+    next: Option<String>,
+}
+
+impl Search {
+    async fn filter(&self, context: &Context, visitor: &Visitor) -> Result<Filter, ApiError> {
+        let named = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let account = match (visitor.scope(), named(&self.account)) {
+            (Some(own), _) => Some(own),
+            (None, Some(name)) => Some(context.ledger.account(&name).await?),
+            (None, None) => None,
+        };
+        let state = named(&self.state).map(|text| text.parse()).transpose().map_err(ApiError::invalid)?;
+        let purpose = named(&self.purpose).map(|text| text.parse()).transpose().map_err(ApiError::invalid)?;
+        let days: Option<i64> = named(&self.days)
+            .map(|text| text.parse().map_err(|_| ApiError::invalid("the age is a number of days")))
+            .transpose()?;
+        let before: Option<Uuid> = named(&self.before)
+            .map(|text| text.parse().map_err(|_| ApiError::invalid("the page begins at no request")))
+            .transpose()?;
+        let since = days.and_then(|days| context.clock.now().checked_sub_signed(TimeDelta::try_days(days)?));
+        let (database, product) = (named(&self.database), named(&self.product));
+        Ok(Filter { account, state, purpose, product, database, since, before: before.map(RequestId) })
+    }
+
+    /// The page behind this one.
+    fn next(&self, last: Uuid) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::from("/requests?"));
+        for (name, value) in [
+            ("state", &self.state),
+            ("purpose", &self.purpose),
+            ("product", &self.product),
+            ("account", &self.account),
+            ("database", &self.database),
+            ("days", &self.days),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("before", &last.to_string());
+        query.finish()
+    }
+}
+
+pub(super) async fn list(
+    State(context): State<Arc<Context>>,
+    visitor: Visitor,
+    Query(search): Query<Search>,
+) -> Result<Response> {
+    let mut frame = Frame::new("Requests", "requests", &visitor);
+    let found = match search.filter(&context, &visitor).await {
+        Ok(filter) => calls::page_of(&context, &filter).await.map_err(PageError::to(&visitor))?,
+        Err(error) if error.kind != Kind::Internal => {
+            frame.error = Some(error.detail);
+            api::RequestList { requests: Vec::new(), next: None }
+        }
+        Err(error) => return Err(PageError::to(&visitor)(error)),
+    };
+    Ok(page(&ListPage {
+        frame,
+        now: context.clock.now(),
+        next: found.next.map(|last| search.next(last)),
+        states: StateCode::ALL,
+        search,
+        requests: found.requests,
+    }))
+}
+
+/// Where the log begins.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Place {
+    /// The line to look at.
+    line: Option<u64>,
+}
+
+#[derive(Template)]
+#[template(path = "request.html")]
+struct RequestPage {
+    frame: Frame,
+    now: DateTime<Utc>,
+    request: api::Request,
+    attempts: Vec<AttemptEntry>,
+    interventions: Vec<Intervention>,
+    overrides: Vec<OverrideEntry>,
+    audit: Vec<Entry>,
+    lines: Vec<(u64, LogLine)>,
+    first_error: Option<u64>,
+    /// Whether there is more before and behind what is shown.
+    cut: (bool, bool),
+    /// Whether its customer, or an operator, looks at it.
+    own: bool,
+    typed: Fields,
+}
+
+impl RequestPage {
+    fn is_final(&self) -> bool {
+        self.request.state.is_final()
+    }
+
+    /// The number of the last line shown: where a live log goes on.
+    fn last(&self) -> u64 {
+        self.lines.last().map_or(0, |(number, _)| *number)
+    }
+
+    /// Whether what is shown goes to the end, so that what comes next belongs below it.
+    fn is_live(&self) -> bool {
+        !self.is_final() && !self.cut.1
+    }
+
+    fn can_accept(&self) -> bool {
+        let request = &self.request;
+        self.own
+            && request.purpose == Purpose::Test
+            && request.state == StateCode::Delivered
+            && request.accepted_at.is_none()
+    }
+}
+
+async fn request_page(
+    context: &Context,
+    visitor: &Visitor,
+    id: RequestId,
+    place: &Place,
+) -> Result<RequestPage, ApiError> {
+    let request = context.ledger.request(visitor.scope(), id).await?;
+    let own = visitor.caller().reach().is_none_or(|account| account == request.account);
+    let title = format!("{} {} → {}", request.database_name, request.purpose, request.target);
+    let frame = Frame::new(title, "requests", visitor);
+    let staff = frame.is_staff();
+    let from = match place.line {
+        Some(line) => line.saturating_sub(BEFORE),
+        None => request.log_lines.saturating_sub(LINES as u64),
+    };
+    let mut lines = context.ledger.log_after(id, from).await?.lines;
+    let behind = lines.len() > LINES;
+    lines.truncate(LINES);
+    let cut = (from > 0, behind);
+    let interventions = if staff {
+        let which = Which { closed: true, request: Some(id), ..Which::default() };
+        context.ledger.interventions(&which).await?
+    } else {
+        Vec::new()
+    };
+    Ok(RequestPage {
+        frame,
+        now: context.clock.now(),
+        attempts: context.ledger.attempts(id).await?,
+        interventions,
+        overrides: context.ledger.layer_ran(id).await?,
+        audit: if staff { context.ledger.audit(id).await? } else { Vec::new() },
+        first_error: context.ledger.first_error(id).await?,
+        request: calls::view::request(request),
+        lines,
+        cut,
+        own,
+        typed: Fields::default(),
+    })
+}
+
+pub(super) async fn show(
+    State(context): State<Arc<Context>>,
+    visitor: Visitor,
+    Path(id): Path<RequestId>,
+    Query(place): Query<Place>,
+) -> Result<Response> {
+    let shown = request_page(&context, &visitor, id, &place).await.map_err(PageError::to(&visitor))?;
+    Ok(page(&shown))
+}
+
+/// The log as the API gives it, for whoever is logged in.
+pub(super) async fn log(
+    State(context): State<Arc<Context>>,
+    visitor: Visitor,
+    path: Path<RequestId>,
+    query: Query<calls::LogQuery>,
+    headers: HeaderMap,
+) -> Response {
+    calls::log(State(context), visitor.caller(), path, query, headers).await.into_response()
+}
+
+/// Its state in a word, so that a page knows when to load itself again.
+pub(super) async fn state(
+    State(context): State<Arc<Context>>,
+    visitor: Visitor,
+    Path(id): Path<RequestId>,
+) -> Result<String> {
+    Ok(context.ledger.request(visitor.scope(), id).await?.state.code().to_string())
+}
+
+pub(super) async fn result(
+    State(context): State<Arc<Context>>,
+    visitor: Visitor,
+    path: Path<RequestId>,
+) -> Result<Redirect> {
+    let found = calls::result(State(context), visitor.caller(), path).await;
+    Ok(Redirect::to(found.map_err(PageError::to(&visitor))?.0.url.as_str()))
+}
+
+pub(super) async fn report(
+    State(context): State<Arc<Context>>,
+    visitor: Visitor,
+    path: Path<RequestId>,
+    query: Query<calls::ReportQuery>,
+) -> Result<Redirect> {
+    let found = calls::report(State(context), visitor.caller(), path, query).await;
+    Ok(Redirect::to(found.map_err(PageError::to(&visitor))?.0.url.as_str()))
+}
+
+pub(super) async fn act(
+    State(context): State<Arc<Context>>,
+    Path((id, what)): Path<(RequestId, String)>,
+    sent: Sent,
+) -> Result<Response> {
+    let Sent { visitor, fields } = sent;
+    match perform(&context, &visitor, id, &what, &fields).await {
+        Ok(()) => Ok(seen(&format!("/requests/{id}"))),
+        Err(PageError { error, .. }) if matches!(error.kind, Kind::Conflict | Kind::Invalid) => {
+            let mut shown = request_page(&context, &visitor, id, &Place::default())
+                .await
+                .map_err(PageError::to(&visitor))?;
+            shown.frame.error = Some(error.detail);
+            shown.typed = fields.of(&what);
+            Ok(page_with(error.kind, &shown))
+        }
+        Err(other) => Err(PageError::to(&visitor)(other.error)),
+    }
+}
+
+async fn perform(
+    context: &Arc<Context>,
+    visitor: &Visitor,
+    id: RequestId,
+    what: &str,
+    fields: &Fields,
+) -> Result<()> {
+    let (actor, ledger) = (visitor.bearer().actor(), &context.ledger);
+    match what {
+        "accept" => {
+            ledger.request(visitor.caller().reach(), id).await?;
+            ledger.accept(id, &actor).await?;
+        }
+        "cancel" => {
+            ledger.request(visitor.caller().reach(), id).await?;
+            ledger.cancel(id, &actor).await?;
+        }
+        "waive" => {
+            visitor.operator()?;
+            ledger.waive(id, calls::words("reason", fields.get("reason"))?, &actor).await?;
+        }
+        _ => return Err(LedgerError::NotFound("act").into()),
+    }
+    context.queued.notify_one();
+    tracing::info!(request.id = %id, what, "done on a page");
+    Ok(())
+}
