@@ -110,7 +110,11 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .layer(middleware::map_response(problem::translate))
-        .merge(web::router())
+        .merge(
+            web::router()
+                .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)))
+                .layer(middleware::from_fn(traced)),
+        )
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(context)
 }
@@ -126,7 +130,7 @@ async fn answer_within(patience: Duration, request: Request, next: Next) -> Resp
     }
 }
 
-/// A span for each call of the API, in the caller's trace where it has one, and a line at its end.
+/// A span for each call of the API or look at a page, in the caller's trace where it has one, and a line at its end.
 async fn traced(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let work = Work::begin(spans::api_call(request.method().as_str(), route, request.uri().path()));

@@ -69,6 +69,11 @@ pub(super) fn plain(text: impl AsRef<str>) -> String {
     out
 }
 
+/// `1 database`, `2 databases`.
+pub(super) fn count(number: &i64, one: &str) -> String {
+    if *number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
 /// The first twelve digits of a digest: enough to tell, and they fit.
 pub(super) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
@@ -84,6 +89,7 @@ mod tests {
         assert_eq!(bytes(&999), "999 bytes");
         assert_eq!(bytes(&7_160_718), "7.2 MB");
         assert_eq!(millis(&1249), "1.2 s");
+        assert_eq!((count(&1, "request"), count(&0, "request")), ("1 request".into(), "0 requests".into()));
         assert_eq!(plain("a\u{1b}[31m\tb\nc\u{202e}"), "a\\u{1b}[31m\tb\nc\\u{202e}");
     }
 }
