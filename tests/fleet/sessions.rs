@@ -141,7 +141,7 @@ fn what_a_shell_reaches(fleet: &Fleet, id: &str) {
 
 #[tokio::test]
 async fn a_shell_ends_at_its_limits_and_with_whoever_it_belongs_to() {
-    let worker = "session_idle_seconds = 5".to_owned();
+    let worker = "session_idle_seconds = 15".to_owned();
     let mut fleet = Fleet::with(Options { worker, workers: 1, ..Options::default() }).await;
     let failed = trouble(&fleet).await;
     let id = intervention(&fleet, failed);
@@ -160,7 +160,7 @@ async fn a_shell_ends_at_its_limits_and_with_whoever_it_belongs_to() {
         "its sandbox is there, so that its end can be seen"
     );
     open.types("SELECT pg_sleep(1000);\n");
-    open.ends(1, "nothing was typed or said for 5 s");
+    open.ends(1, "nothing was typed or said for 15 s");
     no_container(&fleet).await;
 
     let mut open = Open::new(open_as(&fleet, fleet.ops_token(), &id, &[]));
@@ -192,9 +192,9 @@ async fn a_shell_ends_at_its_limits_and_with_whoever_it_belongs_to() {
     let mut open = Open::new(open_as(&fleet, fleet.ops_token(), &id, &[]));
     open.says("waiting for a worker");
     fleet.workers.clear();
-    fleet.add_worker_with(&[("SESSION_SECONDS", "12"), ("SESSION_IDLE_SECONDS", "900")]);
+    fleet.add_worker_with(&[("SESSION_SECONDS", "40"), ("SESSION_IDLE_SECONDS", "900")]);
     open.reads("=> ");
-    open.ends(1, "it may take 12 s, which are over");
+    open.ends(1, "it may take 40 s, which are over");
     // What the dead worker left goes with its lease, which nobody renews.
     eventually("nothing is left of them", Duration::from_secs(120), async || {
         fleet.host.leftovers().await.unwrap().is_empty().then_some(())

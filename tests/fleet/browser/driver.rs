@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use uplift_tests::{eventually, fleet::Fleet};
 
 /// How long a page may take to show something, on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What WebDriver calls a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
