@@ -24,6 +24,7 @@ mod odoo_upgrade;
 mod overrides;
 mod pages;
 mod queue;
+mod retention;
 mod rolling;
 mod runners;
 mod sample;

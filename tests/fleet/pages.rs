@@ -79,6 +79,7 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
         (format!("/sessions/{}/close", Uuid::now_v7()), [no, no, none, none]),
         (format!("/packs/{}/recall", "0".repeat(64)), [no, no, no, none]),
         (format!("/holds/{}/release", Uuid::now_v7()), [no, no, no, none]),
+        (format!("/requests/{request}/delete"), [StatusCode::CONFLICT, none, none, StatusCode::CONFLICT]),
         (format!("/requests/{request}/accept"), [StatusCode::CONFLICT, none, none, StatusCode::CONFLICT]),
     ];
     for (path, expected) in &forms {

@@ -178,6 +178,12 @@ pub struct Request {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// When its dump was removed, since it was time or somebody wanted it.
+    #[serde(default)]
+    pub source_deleted_at: Option<DateTime<Utc>>,
+    /// When everything of it was: result, report and log.
+    #[serde(default)]
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A failure in words and in fields.

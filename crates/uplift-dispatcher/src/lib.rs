@@ -8,6 +8,7 @@ pub mod api;
 mod context;
 mod orphans;
 mod promote;
+mod retention;
 mod shells;
 mod sweep;
 mod web;

@@ -14,7 +14,7 @@ use uplift_platform::{
     objects::{ObjectsError, UploadId},
 };
 
-use crate::{Context, orphans};
+use crate::{Context, orphans, retention};
 
 /// A worker that was not seen for this long leaves the list.
 const FORGET_WORKERS: Duration = Duration::from_secs(600);
@@ -56,6 +56,7 @@ async fn tidy_up(context: Arc<Context>) {
         handled("abort expired uploads", abort_expired_uploads(&context).await);
         handled("remove dead objects", remove_dead_objects(&context).await);
         handled("remove stale checkpoints", remove_stale_checkpoints(&context).await);
+        handled("keep nothing for too long", retention::keep(&context).await);
         handled("end lost sessions", context.ledger.sweep_sessions().await.map(drop));
         handled("forget logins", context.ledger.forget_logins().await);
         handled("forget workers", context.ledger.forget_workers(FORGET_WORKERS).await.map(drop));

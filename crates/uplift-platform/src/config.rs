@@ -68,6 +68,11 @@ pub struct DispatcherConfig {
     /// Where workers reach this very process, and no other one behind the same name: an engineer's shell meets its worker
     /// here. Where it is empty, `listen`, or the machine's name where that is any address.
     pub address: String,
+    /// Days for which a dump that was handed in is kept once its request has ended; a delivered production's is kept as long
+    /// as its result.
+    pub source_days: u64,
+    /// Days for which results, reports, logs and saved states are kept.
+    pub result_days: u64,
     /// The largest dump that is taken, in bytes.
     pub max_dump_bytes: u64,
 }
@@ -167,6 +172,8 @@ impl Default for DispatcherConfig {
             upload_hours: 24,
             orphan_seconds: 3600,
             link_minutes: 60,
+            source_days: 7,
+            result_days: 30,
             address: String::new(),
             max_dump_bytes: 1 << 40,
         }

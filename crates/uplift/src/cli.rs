@@ -46,6 +46,18 @@ directory holds all state; started on it again, however it ended, it goes on wit
 Example:
   uplift standalone --data-dir /var/lib/uplift")]
     Standalone(Standalone),
+    /// Write a script that completes this program's arguments in a shell
+    #[command(after_help = "\
+Examples:
+  uplift completions bash > /etc/bash_completion.d/uplift
+  uplift completions zsh > ~/.zfunc/_uplift")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's page
+    #[command(after_help = "Example:\n  uplift man > /usr/local/share/man/man1/uplift.1")]
+    Man,
 }
 
 /// Where everything is.
@@ -154,7 +166,7 @@ Examples:
 Example:
   uplift log -f 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Log(Log),
-    /// Fetch the upgraded dump, or the report
+    /// Fetch the upgraded dump, the report, or what was handed in
     #[command(after_help = "\
 The file is checked against its length and sha256 before it gets its name.
 
@@ -164,6 +176,13 @@ Example:
     /// Take a request back
     #[command(after_help = "Example:\n  uplift cancel 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Cancel(One),
+    /// Remove everything of a request that has ended: dump, result, report and log
+    #[command(after_help = "\
+That it was there stays on record. Without this it is removed by itself, after the periods that your platform keeps.
+
+Example:
+  uplift delete 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Delete(One),
     /// Accept a delivered test, so that production may follow
     #[command(after_help = "Example:\n  uplift accept 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Accept(One),
@@ -280,6 +299,9 @@ pub struct Download {
     /// Fetch the report instead, for people (HTML) and for programs (JSON)
     #[arg(long)]
     pub report: bool,
+    /// Fetch what was handed in instead, as long as it is kept: a production's is its backup
+    #[arg(long, conflicts_with = "report")]
+    pub source: bool,
     /// Overwrite files that are there
     #[arg(long)]
     pub force: bool,

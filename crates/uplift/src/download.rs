@@ -94,6 +94,12 @@ pub(crate) async fn result(
     source.fetch(folder, Some(view)).await
 }
 
+/// What was handed in.
+pub(crate) async fn source(context: &Context, request: Uuid, folder: Folder<'_>) -> anyhow::Result<PathBuf> {
+    let source = Source { context, request: request.to_string(), what: "source", query: &[] };
+    source.fetch(folder, None).await
+}
+
 /// The report, for people and for programs.
 pub(crate) async fn report(
     context: &Context,

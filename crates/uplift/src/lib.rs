@@ -13,6 +13,7 @@ mod download;
 mod exit;
 mod follow;
 mod interventions;
+mod manual;
 mod ops;
 mod overrides;
 mod pack;
@@ -45,6 +46,8 @@ pub fn main() -> ExitCode {
     let command = match cli.task {
         #[cfg(feature = "standalone")]
         Task::Standalone(arguments) => return standalone::main(&arguments),
+        Task::Completions { shell } => return manual::completions(shell),
+        Task::Man => return manual::page(),
         Task::Client(command) => command,
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {

@@ -124,6 +124,11 @@ impl Printer {
         rows.extend(request.uploaded_at.map(|at| ("uploaded", time(at))));
         rows.extend(request.started_at.map(|at| ("started", time(at))));
         rows.extend(request.finished_at.map(|at| ("ended", time(at))));
+        match (request.deleted_at, request.source_deleted_at) {
+            (Some(at), _) => rows.push(("removed", format!("everything, {}", time(at)))),
+            (None, Some(at)) => rows.push(("removed", format!("the dump that was handed in, {}", time(at)))),
+            (None, None) => {}
+        }
         if let (Some(from), Some(to)) = (request.uploaded_at, request.finished_at) {
             rows.push(("took", text::duration((to - from).to_std().unwrap_or_default())));
         }

@@ -69,6 +69,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/requests/{id}", get(requests::show))
         .route("/requests/{id}/cancel", post(requests::cancel))
         .route("/requests/{id}/accept", post(requests::accept))
+        .route("/requests/{id}/delete", post(requests::delete))
+        .route("/requests/{id}/source", get(requests::source))
         .route("/requests/{id}/steps", get(requests::steps))
         .route("/requests/{id}/log", get(log))
         .route("/requests/{id}/upload", get(uploads::state))

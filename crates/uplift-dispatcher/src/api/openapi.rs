@@ -20,10 +20,11 @@ use super::{health, interventions, logs, ops, overrides, problem, requests, sess
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        submit::submit, requests::list, requests::show, requests::cancel, requests::accept, requests::steps,
+        submit::submit, requests::list, requests::show, requests::cancel, requests::accept, requests::delete,
+        requests::steps,
         logs::log,
         uploads::state, uploads::links, uploads::complete,
-        requests::result, requests::report,
+        requests::result, requests::report, requests::source,
         ops::push_pack, ops::packs, ops::workers, ops::requests, ops::retry, ops::issue_token,
         ops::revoke_token,
         interventions::list, interventions::show, interventions::claim, interventions::release,

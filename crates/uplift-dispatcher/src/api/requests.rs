@@ -21,7 +21,7 @@ use super::{
     problem::{ApiError, Result},
     view,
 };
-use crate::Context;
+use crate::{Context, retention};
 
 /// How many requests a page of a list holds at most: the ledger's limit.
 const PAGE: usize = 100;
@@ -119,6 +119,57 @@ pub(super) async fn accept(
     show(State(context), caller, Path(id)).await
 }
 
+/// Removes everything of a request that has ended: dump, result, report, log. That it was there stays on record.
+#[utoipa::path(
+    post, path = "/api/v1/requests/{id}/delete", tag = "requests", params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = api::Request),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "The request has not ended"),
+    )
+)]
+pub(crate) async fn delete(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<api::Request>> {
+    context.ledger.request(caller.reach(), id).await?;
+    context.ledger.delete_request(id, &caller.0.actor()).await?;
+    // What cannot be removed now, the sweep removes.
+    if let Err(error) = retention::remove(&context, id).await {
+        tracing::warn!(request.id = %id, error = %error, "remove what a customer wants gone; the sweep will");
+    }
+    show(State(context), caller, Path(id)).await
+}
+
+/// A link to the dump that was handed in.
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}/source", tag = "results", params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = Download),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "It was not uploaded yet, or is not kept any more"),
+    )
+)]
+pub(super) async fn source(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<Download>> {
+    let request = context.ledger.request(caller.scope(), id).await?;
+    let there = request.uploaded_at.is_some() && request.state.code() != StateCode::Cancelled;
+    if !there || request.source_deleted_at.is_some() {
+        let why = match request.source_deleted_at {
+            Some(at) => format!("was removed {}", at.format("on %Y-%m-%d at %H:%M UTC")),
+            None => "is not here".to_owned(),
+        };
+        return Err(ApiError::conflict(format!("the dump of request {id} {why}: use your own copy")));
+    }
+    let file_name = view::plain(&request.source_name);
+    let url = context.objects.presign_get(&key::source(id), &file_name, context.link_ttl()).await?;
+    Ok(Json(Download { url, file_name }))
+}
+
 /// The steps of the newest attempt, in the order in which they began.
 #[utoipa::path(
     get, path = "/api/v1/requests/{id}/steps", tag = "requests", params(("id" = Uuid, Path)),
@@ -198,6 +249,11 @@ pub(crate) async fn report(
 
 async fn delivered(context: &Context, caller: &Caller, id: RequestId) -> Result<(Request, Delivery)> {
     let request = context.ledger.request(caller.scope(), id).await?;
+    if let Some(at) = request.deleted_at {
+        let at = at.format("%Y-%m-%d at %H:%M UTC");
+        let message = format!("everything of request {id} was removed on {at}: hand the dump in again");
+        return Err(ApiError::conflict(message));
+    }
     match &request.state {
         RequestState::Delivered(delivery) => {
             let delivery = delivery.clone();

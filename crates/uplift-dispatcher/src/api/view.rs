@@ -12,7 +12,7 @@ use uplift_platform::ledger::{
 /// A request as its customer sees it.
 pub(crate) fn request(request: Request) -> api::Request {
     let result = match &request.state {
-        State::Delivered(delivery) => Some(result(&request, delivery)),
+        State::Delivered(delivery) if request.deleted_at.is_none() => Some(result(&request, delivery)),
         _ => None,
     };
     let state = request.state.code();
@@ -52,6 +52,8 @@ pub(crate) fn request(request: Request) -> api::Request {
         deadline: request.uploaded_at.map(sla::deadline),
         started_at: request.started_at,
         finished_at: request.finished_at,
+        source_deleted_at: request.source_deleted_at,
+        deleted_at: request.deleted_at,
     }
 }
 
@@ -75,7 +77,7 @@ pub(super) fn file_name(request: &Request, ending: &str) -> String {
 }
 
 /// A database's name as part of a file's name: no folder, no hidden file, nothing that a shell would expand.
-fn plain(database: &str) -> String {
+pub(super) fn plain(database: &str) -> String {
     let plain: String =
         database.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     match plain.strip_prefix('.') {

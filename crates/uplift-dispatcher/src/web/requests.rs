@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Context,
     api::{self as calls, ApiError, Kind},
+    retention,
 };
 
 /// How many lines of a log a page shows at most.
@@ -301,6 +302,14 @@ async fn perform(
         "cancel" => {
             ledger.request(visitor.caller().reach(), id).await?;
             ledger.cancel(id, &actor).await?;
+        }
+        "delete" => {
+            ledger.request(visitor.caller().reach(), id).await?;
+            ledger.delete_request(id, &actor).await?;
+            // What cannot be removed now, the sweep removes.
+            if let Err(error) = retention::remove(context, id).await {
+                tracing::warn!(request.id = %id, error = %error, "remove what a customer wants gone; the sweep will");
+            }
         }
         "waive" => {
             visitor.operator()?;

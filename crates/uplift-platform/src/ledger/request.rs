@@ -52,6 +52,8 @@ pub struct Request {
     pub uploaded_at: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    pub source_deleted_at: Option<DateTime<Utc>>,
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// Which requests to list.
@@ -183,6 +185,8 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         uploaded_at: row.try_get("uploaded_at")?,
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
+        source_deleted_at: row.try_get("source_deleted_at")?,
+        deleted_at: row.try_get("deleted_at")?,
     })
 }
 

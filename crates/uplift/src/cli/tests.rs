@@ -66,3 +66,14 @@ fn scripts_go_along_with_a_dump() {
     }
     assert!(Cli::try_parse_from(["uplift", "status", REQUEST, "--scripts", "our.tar.gz"]).is_err());
 }
+
+/// The words of the help, in the forms that shells and `man` read.
+#[test]
+fn shells_and_the_manual_know_every_command() {
+    let mut bash = Vec::new();
+    clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "uplift", &mut bash);
+    let bash = String::from_utf8(bash).unwrap();
+    for command in Cli::command().get_subcommands() {
+        assert!(bash.contains(&format!("uplift,{}", command.get_name())), "{}", command.get_name());
+    }
+}

@@ -2,7 +2,7 @@
 
 mod submit;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use reqwest::Method;
@@ -36,6 +36,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
         Command::Log(args) => log(context, &args).await,
         Command::Download(args) => fetch(context, &args).await,
         Command::Cancel(args) => act(context, args.request, "cancel").await,
+        Command::Delete(args) => act(context, args.request, "delete").await,
         Command::Accept(args) => act(context, args.request, "accept").await,
         Command::Ops(command) => ops::execute(context, command).await,
     }
@@ -93,6 +94,14 @@ async fn log(context: &Context, args: &Log) -> anyhow::Result<Exit> {
 async fn fetch(context: &Context, args: &Download) -> anyhow::Result<Exit> {
     let folder = Folder { path: &args.out, overwrite: args.force, names: Names::Request };
     let request = one(context, args.request).await?;
+    if args.source {
+        folder.prepare()?;
+        let file = download::source(context, request.id, folder).await?;
+        return fetched(context, &[file]);
+    }
+    if let Some(at) = request.deleted_at {
+        bail!("everything of request {} was removed {}", request.id, text::time(at));
+    }
     let Some(result) = request.result.as_ref().filter(|_| request.state == StateCode::Delivered) else {
         bail!(
             "request {} is {}, so there is nothing to fetch: see `uplift status {0}`",
@@ -106,6 +115,10 @@ async fn fetch(context: &Context, args: &Download) -> anyhow::Result<Exit> {
     } else {
         vec![download::result(context, request.id, result, folder).await?]
     };
+    fetched(context, &files)
+}
+
+fn fetched(context: &Context, files: &[PathBuf]) -> anyhow::Result<Exit> {
     if context.print.is_json() {
         context.print.json(&json!({ "files": files }))?;
     } else {
