@@ -34,7 +34,6 @@ pub(crate) async fn run(context: Arc<Context>, hold: Hold, request: Request, spa
     let work = Work::begin(span);
     let code = async {
         tracing::info!("claimed");
-        // However this ends, by a panic too: a lease that nobody works on is not kept.
         let _ended = EndedWhenDropped(hold.clone());
         upgrade(&context, &hold, &request).await
     }
@@ -43,7 +42,8 @@ pub(crate) async fn run(context: Arc<Context>, hold: Hold, request: Request, spa
     work.end(code);
 }
 
-struct EndedWhenDropped(Hold);
+/// However work ends, by a panic too: what was held for it is kept no longer.
+pub(crate) struct EndedWhenDropped(pub(crate) Hold);
 
 impl Drop for EndedWhenDropped {
     fn drop(&mut self) {

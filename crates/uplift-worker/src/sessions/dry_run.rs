@@ -9,9 +9,10 @@ use uplift_core::{
     pack::Step,
     session::SessionOutcome,
 };
+use uplift_platform::ledger::Session;
 use uplift_sandbox::Label;
 
-use super::{Ending, Taken, ended};
+use super::{Ending, ended};
 use crate::{
     outcome::Ended,
     stages::{Attempt, broken},
@@ -19,14 +20,14 @@ use crate::{
 };
 
 /// Runs a dry run to its end.
-pub(super) async fn run(attempt: &mut Attempt<'_>, label: &Label, session: &Taken) -> Ending {
+pub(super) async fn run(attempt: &mut Attempt<'_>, label: &Label, session: &Session) -> Ending {
     match rehearse(attempt, label, session).await {
         Ok(ending) => ending,
         Err(why) => ended(why),
     }
 }
 
-async fn rehearse(attempt: &mut Attempt<'_>, label: &Label, session: &Taken) -> Result<Ending, Ended> {
+async fn rehearse(attempt: &mut Attempt<'_>, label: &Label, session: &Session) -> Result<Ending, Ended> {
     let began = Instant::now();
     // A sandbox of its own, without a Postgres, which the next one takes over.
     let sniffed = attempt.sniff(label).await?;

@@ -13,12 +13,12 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 use uplift_core::{
-    Epoch, Failure, OverrideId, RequestId, SessionId,
+    Epoch, Failure, Lease, RequestId,
     event::Level,
     key,
     plan::{self, Plan},
@@ -32,7 +32,7 @@ use uplift_platform::{
 use uplift_sandbox::{Label, Sandbox};
 
 use crate::{
-    attempt,
+    attempt::{self, EndedWhenDropped},
     context::Context,
     engine::Input,
     facts::Facts,
@@ -64,52 +64,39 @@ pub(crate) async fn run(context: &Arc<Context>, keeper: &Keeper, shutdown: Cance
     let look = async {
         // Without slots this waits for ever.
         while let Ok(permit) = slots.clone().acquire_owned().await {
-            let (session, claimed_at) = next(context).await;
-            let limits = limits(context, &session);
-            let Session { id, lease, .. } = session;
-            let hold = keeper.hold_session(id, lease, claimed_at, limits);
-            tracing::info!(session.id = %id, request.id = %session.request.id, "a session begins");
+            let (lease, session, claimed_at) = next(context).await;
+            let hold = keeper.hold_session(session.id, lease, claimed_at, limits(context, &session));
+            tracing::info!(session.id = %session.id, request.id = %session.request.id, "a session begins");
             holds.retain(Hold::is_live);
             holds.push(hold.clone());
-            let taken = Taken {
-                id,
-                request: session.request,
-                saved: session.saved,
-                hop: session.hop,
-                done: session.done,
-                overrides: session.overrides,
-                opening: session.opening,
-                secret: session.secret,
-            };
-            running.spawn(occupied(context.clone(), permit, hold, taken));
-            while running.try_join_next().is_some() {}
+            running.spawn(occupied(context.clone(), permit, hold, session));
+            while let Some(ended) = running.try_join_next() {
+                report(ended);
+            }
         }
     };
     shutdown.run_until_cancelled(look).await;
     for hold in &holds {
         hold.stop(Stop::Released("its worker is being stopped: open another".into()));
     }
-    while running.join_next().await.is_some() {}
+    while let Some(ended) = running.join_next().await {
+        report(ended);
+    }
 }
 
-/// A session without its lease, which the keeper has.
-pub(crate) struct Taken {
-    id: SessionId,
-    request: uplift_platform::ledger::Request,
-    saved: uplift_core::request::Saved,
-    hop: Option<String>,
-    done: Vec<String>,
-    overrides: Vec<OverrideId>,
-    opening: Opening,
-    secret: Option<String>,
+/// A panic is a defect of ours; the sweep ends its session, and the reaper removes its sandbox.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a session broke");
+    }
 }
 
 /// The next session, however long there is none, and when it was asked for.
-async fn next(context: &Context) -> (Session, Instant) {
+async fn next(context: &Context) -> (Lease, Session, Instant) {
     loop {
         let asked_at = Instant::now();
         match context.ledger.claim_session(context.worker).await {
-            Ok(Some(session)) => return (session, asked_at),
+            Ok(Some((lease, session))) => return (lease, session, asked_at),
             Ok(None) => sleep(LOOK).await,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "look for sessions");
@@ -128,7 +115,8 @@ fn limits(context: &Context, session: &Session) -> keeper::Limits {
     keeper::Limits { attempt: Duration::from_secs(attempt), stages: StageSeconds::none() }
 }
 
-async fn occupied(context: Arc<Context>, _slot: OwnedSemaphorePermit, hold: Hold, session: Taken) {
+async fn occupied(context: Arc<Context>, _slot: OwnedSemaphorePermit, hold: Hold, session: Session) {
+    let _ended = EndedWhenDropped(hold.clone());
     let label = Label { request: RequestId(session.id.0), epoch: Epoch(0), worker: context.worker };
     let log = Logbook::open(hold.clone(), context.ledger.clone(), context.clock);
     let mut opened = Attempt {
@@ -160,7 +148,6 @@ async fn occupied(context: Arc<Context>, _slot: OwnedSemaphorePermit, hold: Hold
         .ledger
         .end_session(session.id, context.worker, ending.outcome, &ending.message, ending.failure.as_ref())
         .await;
-    hold.end();
     match told {
         Ok(()) | Err(LedgerError::SessionOver(_)) => {}
         // The sweep ends it.
@@ -171,7 +158,7 @@ async fn occupied(context: Arc<Context>, _slot: OwnedSemaphorePermit, hold: Hold
 
 impl Attempt<'_> {
     /// A sandbox with the state as it was saved.
-    async fn reopen(&mut self, label: &Label, session: &Taken) -> Result<Sandbox, Ended> {
+    async fn reopen(&mut self, label: &Label, session: &Session) -> Result<Sandbox, Ended> {
         let place = "reopen";
         let saved = &session.saved;
         self.log.info(format!("restoring the state before {}: {} bytes", saved.step, saved.bytes)).await;

@@ -13,10 +13,10 @@ use uplift_core::{
     plan::{Plan, Watch},
     session::{FromShell, SessionOutcome, ToShell},
 };
-use uplift_platform::ledger::LogLine;
+use uplift_platform::ledger::{LogLine, Session};
 use uplift_sandbox::{Job, Label, Output, Runner, Running, Sandbox};
 
-use super::{Ending, Taken, ended, printable::Printable, socket::Socket, stopped};
+use super::{Ending, ended, printable::Printable, socket::Socket, stopped};
 use crate::{
     engine::{self, Input},
     outcome::{Ended, exit_code, of_sandbox},
@@ -46,7 +46,7 @@ pub(super) struct Door<'a> {
 pub(super) async fn run(
     attempt: &mut Attempt<'_>,
     label: &Label,
-    session: &Taken,
+    session: &Session,
     door: &Door<'_>,
 ) -> Ending {
     let mut socket = match Socket::dial(door.dispatcher, session.id, door.secret).await {
@@ -71,7 +71,7 @@ pub(super) async fn run(
 async fn serve(
     attempt: &mut Attempt<'_>,
     label: &Label,
-    session: &Taken,
+    session: &Session,
     writable: bool,
     socket: &mut Socket,
 ) -> Result<Ending, Ended> {
@@ -137,7 +137,7 @@ async fn serve(
 
 impl Attempt<'_> {
     /// What an engineer does in a customer's database is on record before it is done.
-    async fn record_typed(&self, session: &Taken, told: &ToShell) -> Result<(), Ended> {
+    async fn record_typed(&self, session: &Session, told: &ToShell) -> Result<(), Ended> {
         let text = match told {
             ToShell::Input { text } => text,
             ToShell::Interrupt => "^C",

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
 use sqlx::{PgConnection, Row as _};
 use uplift_core::{
-    Failure, InterventionId, Lease, OverrideId, SessionId,
+    Failure, InterventionId, OverrideId, SessionId,
     request::Saved,
     session::{SessionKind, SessionOutcome},
 };
@@ -44,8 +44,6 @@ pub struct Session {
     pub intervention: InterventionId,
     /// The request that waits there.
     pub request: Request,
-    /// Of the attempt that has saved the state. It is over: whatever takes this lease to write finds it lost.
-    pub lease: Lease,
     /// The state.
     pub saved: Saved,
     /// The hop that failed.

@@ -11,11 +11,12 @@ use super::{Opening, Session};
 use crate::ledger::{Ledger, LedgerError, LogLine, json, request};
 
 impl Ledger {
-    /// Takes the session that has waited longest, if there is one.
+    /// Takes the session that has waited longest, if there is one. The lease is of the attempt that has saved the state. It
+    /// is over: whatever takes it to write finds it lost.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn claim_session(&self, worker: WorkerId) -> Result<Option<Session>, LedgerError> {
+    pub async fn claim_session(&self, worker: WorkerId) -> Result<Option<(Lease, Session)>, LedgerError> {
         let row = sqlx::query(
             "UPDATE sessions SET worker_id = $1, started_at = now(), lease_until = now() + make_interval(secs => $2)
              WHERE id = (SELECT id FROM sessions WHERE worker_id IS NULL AND ended_at IS NULL AND closing IS NULL
@@ -29,7 +30,7 @@ impl Ledger {
         let Some(row) = row else { return Ok(None) };
         let id = SessionId(row.try_get("id")?);
         match self.taken(id, worker, &row).await {
-            Ok(session) => Ok(Some(session)),
+            Ok(taken) => Ok(Some(taken)),
             Err(error) => {
                 let message = "its worker could not read it, or its state was removed meanwhile";
                 let _ = self.end_session(id, worker, SessionOutcome::Broken, message, None).await;
@@ -38,7 +39,12 @@ impl Ledger {
         }
     }
 
-    async fn taken(&self, id: SessionId, worker: WorkerId, row: &PgRow) -> Result<Session, LedgerError> {
+    async fn taken(
+        &self,
+        id: SessionId,
+        worker: WorkerId,
+        row: &PgRow,
+    ) -> Result<(Lease, Session), LedgerError> {
         let intervention = InterventionId(row.try_get("intervention_id")?);
         let found = sqlx::query(
             "SELECT i.request_id, i.epoch, i.hop, t.checkpoint, r.overrides,
@@ -58,18 +64,19 @@ impl Ledger {
             None => Opening::DryRun,
         };
         let request = RequestId(found.try_get("request_id")?);
-        Ok(Session {
+        let lease = Lease::claimed(request, Epoch(found.try_get("epoch")?), worker);
+        let session = Session {
             id,
             intervention,
             request: request::read(&self.pool, request).await?,
-            lease: Lease::claimed(request, Epoch(found.try_get("epoch")?), worker),
             saved,
             hop: found.try_get("hop")?,
             done: found.try_get("done")?,
             overrides: found.try_get::<Vec<Uuid>, _>("overrides")?.into_iter().map(OverrideId).collect(),
             opening,
             secret: row.try_get("secret")?,
-        })
+        };
+        Ok((lease, session))
     }
 
     /// Renews a session's lease. Says why it is to end, where somebody wants that.
