@@ -165,9 +165,8 @@ async fn a_shell_ends_at_its_limits_and_with_whoever_it_belongs_to() {
 
     let mut open = Open::new(open_as(&fleet, fleet.ops_token(), &id, &[]));
     open.reads("=> ");
-    open.types("SELECT pg_sleep(1000);\n");
-    // It is at it.
-    std::thread::sleep(Duration::from_secs(2));
+    open.types("DO $$ BEGIN RAISE NOTICE 'at it'; PERFORM pg_sleep(1000); END $$;\n");
+    open.reads("NOTICE:  at it");
     open.interrupts();
     open.reads("canceling statement due to user request");
     open.types("SELECT 'still ' || 'here';\n");

@@ -25,7 +25,7 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, post},
+    routing::{self, get, post},
 };
 use tracing::Instrument as _;
 use uplift_core::pack::MAX_ARCHIVE_BYTES;
@@ -43,7 +43,7 @@ pub(crate) use interventions::words;
 pub(crate) use logs::{LogQuery, log};
 pub(crate) use overrides::{add_override, difference, promote_override};
 pub(crate) use problem::{ApiError, Kind};
-pub(crate) use requests::{ReportQuery, page_of, report, result};
+pub(crate) use requests::{ReportQuery, accept, cancel, delete, page_of, report, result};
 
 use crate::{Context, web};
 
@@ -67,9 +67,9 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/openapi.json", get(openapi::show))
         .route("/requests", post(submit::submit).get(requests::list))
         .route("/requests/{id}", get(requests::show))
-        .route("/requests/{id}/cancel", post(requests::cancel))
-        .route("/requests/{id}/accept", post(requests::accept))
-        .route("/requests/{id}/delete", post(requests::delete))
+        .route("/requests/{id}/cancel", post(cancel))
+        .route("/requests/{id}/accept", post(accept))
+        .route("/requests/{id}/delete", post(delete))
         .route("/requests/{id}/source", get(requests::source))
         .route("/requests/{id}/steps", get(requests::steps))
         .route("/requests/{id}/log", get(log))
@@ -105,7 +105,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/overrides/{id}/promote", post(overrides::promote))
         .route("/ops/requests/{id}/waive", post(overrides::waive))
         .route("/ops/tokens", post(ops::issue_token))
-        .route("/ops/tokens/{id}", delete(ops::revoke_token))
+        .route("/ops/tokens/{id}", routing::delete(ops::revoke_token))
         .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)));
     Router::new()
         .nest("/api/v1", slow.merge(quick).layer(middleware::from_fn(traced)))

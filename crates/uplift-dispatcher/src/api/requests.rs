@@ -88,7 +88,7 @@ pub(super) async fn show(
             description = "The request has ended"),
     )
 )]
-pub(super) async fn cancel(
+pub(crate) async fn cancel(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,
@@ -108,7 +108,7 @@ pub(super) async fn cancel(
             description = "The request is not a delivered test"),
     )
 )]
-pub(super) async fn accept(
+pub(crate) async fn accept(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
 use uplift_platform::ledger::{LedgerError, Role};
@@ -113,6 +113,24 @@ pub(super) fn page(template: &impl Template) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
         }
     }
+}
+
+/// What a form is answered with: the page to go on with; or its own page again, where what it wants cannot be done as
+/// things stand, with the reason and what was typed.
+pub(super) async fn answer<P: Template>(
+    visitor: &Visitor,
+    done: Result<String>,
+    again: impl AsyncFnOnce(String) -> Result<P, ApiError>,
+) -> Result<Response> {
+    let error = match done {
+        Ok(to) => return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()),
+        Err(PageError { error, .. }) => error,
+    };
+    if !matches!(error.kind, Kind::Conflict | Kind::Invalid) {
+        return Err(PageError::to(visitor)(error));
+    }
+    let shown = again(error.detail).await.map_err(PageError::to(visitor))?;
+    Ok(page_with(error.kind, &shown))
 }
 
 /// The same where something could not be done.

@@ -20,14 +20,13 @@ use uplift_platform::ledger::{
 
 use super::{
     fields::Fields,
-    frame::{Frame, PageError, Result, page, page_with},
-    seen,
+    frame::{Frame, PageError, Result, answer, page},
     visitor::{Sent, Visitor},
     words,
 };
 use crate::{
     Context,
-    api::{self as calls, ApiError, Kind},
+    api::{self as calls, ApiError},
 };
 
 /// What failed alike.
@@ -155,17 +154,15 @@ pub(super) async fn act(
 ) -> Result<Response> {
     let Sent { visitor, fields } = sent;
     visitor.staff()?;
-    match perform(&context, &visitor, id, &what, &fields).await {
-        Ok(to) => Ok(seen(&to.unwrap_or_else(|| format!("/interventions/{id}")))),
-        Err(PageError { error, .. }) if matches!(error.kind, Kind::Conflict | Kind::Invalid) => {
-            let mut shown =
-                intervention_page(&context, &visitor, id).await.map_err(PageError::to(&visitor))?;
-            shown.frame.error = Some(error.detail);
-            shown.typed = fields.of(&what);
-            Ok(page_with(error.kind, &shown))
-        }
-        Err(other) => Err(PageError::to(&visitor)(other.error)),
-    }
+    let done = perform(&context, &visitor, id, &what, &fields).await;
+    let to = done.map(|to| to.unwrap_or_else(|| format!("/interventions/{id}")));
+    answer(&visitor, to, async |error| {
+        let mut shown = intervention_page(&context, &visitor, id).await?;
+        shown.frame.error = Some(error);
+        shown.typed = fields.of(&what);
+        Ok(shown)
+    })
+    .await
 }
 
 /// Does what a form says; gives the page to go on with, where it is another one.

@@ -13,14 +13,13 @@ use uplift_platform::ledger::{LedgerError, OverrideEntry};
 
 use super::{
     fields::Fields,
-    frame::{Frame, PageError, Result, page, page_with},
-    seen,
+    frame::{Frame, PageError, Result, answer, page},
     visitor::{Sent, Visitor},
     words,
 };
 use crate::{
     Context,
-    api::{self as calls, ApiError, Kind},
+    api::{self as calls, ApiError},
 };
 
 #[derive(Template)]
@@ -84,16 +83,14 @@ pub(super) async fn act(
 ) -> Result<Response> {
     let Sent { visitor, fields } = sent;
     visitor.staff()?;
-    match perform(&context, &visitor, id, &what, &fields).await {
-        Ok(()) => Ok(seen(&format!("/overrides/{id}"))),
-        Err(PageError { error, .. }) if matches!(error.kind, Kind::Conflict | Kind::Invalid) => {
-            let mut shown = override_page(&context, &visitor, id).await.map_err(PageError::to(&visitor))?;
-            shown.frame.error = Some(error.detail);
-            shown.typed = fields.of(&what);
-            Ok(page_with(error.kind, &shown))
-        }
-        Err(other) => Err(PageError::to(&visitor)(other.error)),
-    }
+    let done = perform(&context, &visitor, id, &what, &fields).await;
+    answer(&visitor, done.map(|()| format!("/overrides/{id}")), async |error| {
+        let mut shown = override_page(&context, &visitor, id).await?;
+        shown.frame.error = Some(error);
+        shown.typed = fields.of(&what);
+        Ok(shown)
+    })
+    .await
 }
 
 async fn perform(

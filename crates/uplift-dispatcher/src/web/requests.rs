@@ -18,15 +18,13 @@ use uuid::Uuid;
 
 use super::{
     fields::Fields,
-    frame::{Frame, PageError, Result, page, page_with},
-    seen,
+    frame::{Frame, PageError, Result, answer, page},
     visitor::{Sent, Visitor},
     words,
 };
 use crate::{
     Context,
     api::{self as calls, ApiError, Kind},
-    retention,
 };
 
 /// How many lines of a log a page shows at most.
@@ -272,18 +270,14 @@ pub(super) async fn act(
     sent: Sent,
 ) -> Result<Response> {
     let Sent { visitor, fields } = sent;
-    match perform(&context, &visitor, id, &what, &fields).await {
-        Ok(()) => Ok(seen(&format!("/requests/{id}"))),
-        Err(PageError { error, .. }) if matches!(error.kind, Kind::Conflict | Kind::Invalid) => {
-            let mut shown = request_page(&context, &visitor, id, &Place::default())
-                .await
-                .map_err(PageError::to(&visitor))?;
-            shown.frame.error = Some(error.detail);
-            shown.typed = fields.of(&what);
-            Ok(page_with(error.kind, &shown))
-        }
-        Err(other) => Err(PageError::to(&visitor)(other.error)),
-    }
+    let done = perform(&context, &visitor, id, &what, &fields).await;
+    answer(&visitor, done.map(|()| format!("/requests/{id}")), async |error| {
+        let mut shown = request_page(&context, &visitor, id, &Place::default()).await?;
+        shown.frame.error = Some(error);
+        shown.typed = fields.of(&what);
+        Ok(shown)
+    })
+    .await
 }
 
 async fn perform(
@@ -293,27 +287,15 @@ async fn perform(
     what: &str,
     fields: &Fields,
 ) -> Result<()> {
-    let (actor, ledger) = (visitor.bearer().actor(), &context.ledger);
+    let (caller, path) = (visitor.caller(), Path(id));
     match what {
-        "accept" => {
-            ledger.request(visitor.caller().reach(), id).await?;
-            ledger.accept(id, &actor).await?;
-        }
-        "cancel" => {
-            ledger.request(visitor.caller().reach(), id).await?;
-            ledger.cancel(id, &actor).await?;
-        }
-        "delete" => {
-            ledger.request(visitor.caller().reach(), id).await?;
-            ledger.delete_request(id, &actor).await?;
-            // What cannot be removed now, the sweep removes.
-            if let Err(error) = retention::remove(context, id).await {
-                tracing::warn!(request.id = %id, error = %error, "remove what a customer wants gone; the sweep will");
-            }
-        }
+        "accept" => drop(calls::accept(State(Arc::clone(context)), caller, path).await?),
+        "cancel" => drop(calls::cancel(State(Arc::clone(context)), caller, path).await?),
+        "delete" => drop(calls::delete(State(Arc::clone(context)), caller, path).await?),
         "waive" => {
             visitor.operator()?;
-            ledger.waive(id, calls::words("reason", fields.get("reason"))?, &actor).await?;
+            let reason = calls::words("reason", fields.get("reason"))?;
+            context.ledger.waive(id, reason, &visitor.bearer().actor()).await?;
         }
         _ => return Err(LedgerError::NotFound("act").into()),
     }
