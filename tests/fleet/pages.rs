@@ -178,6 +178,10 @@ async fn a_login_takes_a_token_and_gives_a_cookie_that_scripts_do_not_see() {
     // Idle for too long.
     let idle = Visitor::log_in(&fleet, fleet.ops_token()).await;
     assert_eq!(idle.get("/packs").await.status, StatusCode::OK);
+    let seen = "SELECT seen_at FROM web_sessions ORDER BY seen_at DESC LIMIT 1";
+    let before = fleet.database.value(seen).await;
+    idle.get(&format!("/requests/{}/state", Uuid::now_v7())).await;
+    assert_eq!(fleet.database.value(seen).await, before, "a page that is open is not somebody at work");
     fleet.database.psql_command("UPDATE web_sessions SET seen_at = now() - interval '121 minutes'");
     assert_eq!(idle.get("/packs").await.status, StatusCode::SEE_OTHER);
 

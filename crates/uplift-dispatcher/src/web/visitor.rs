@@ -59,6 +59,12 @@ impl Visitor {
     }
 }
 
+/// Whether a page asks, and not the person who has it open.
+fn asks_by_itself(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    path.starts_with("/requests/") && (path.ends_with("/state") || path.ends_with("/log"))
+}
+
 /// The cookie that a request shows.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<SecretString> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -71,7 +77,7 @@ impl FromRequestParts<Arc<Context>> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Response> {
         let login = match cookie(&parts.headers) {
-            Some(cookie) => context.ledger.login(&cookie).await,
+            Some(cookie) => context.ledger.login(&cookie, asks_by_itself(parts)).await,
             None => Ok(None),
         };
         match login {

@@ -47,13 +47,14 @@ impl Ledger {
         Ok(Some(cookie))
     }
 
-    /// Who a cookie belongs to; `None` where it is unknown or over, or its token is.
+    /// Who a cookie belongs to; `None` where it is unknown or over, or its token is. What a page asks by itself does not
+    /// count as something done.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn login(&self, cookie: &SecretString) -> Result<Option<Login>, LedgerError> {
+    pub async fn login(&self, cookie: &SecretString, by_itself: bool) -> Result<Option<Login>, LedgerError> {
         let row = sqlx::query(
-            "UPDATE web_sessions w SET seen_at = now()
+            "UPDATE web_sessions w SET seen_at = CASE WHEN $3 THEN seen_at ELSE now() END
              FROM tokens t JOIN accounts a ON a.id = t.account_id
              WHERE w.hash = $1 AND t.id = w.token_id AND t.revoked_at IS NULL AND t.expires_at > now()
                AND w.expires_at > now() AND w.seen_at > now() - make_interval(secs => $2)
@@ -61,6 +62,7 @@ impl Ledger {
         )
         .bind(hash(cookie))
         .bind(IDLE)
+        .bind(by_itself)
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| Ok(Login { bearer: bearer_of(&row)?, csrf: row.try_get("csrf")? })).transpose()

@@ -114,7 +114,7 @@ impl Ledger {
                 "DELETE FROM log_chunks WHERE request_id = $1",
                 "DELETE FROM session_lines l USING sessions s, interventions i
                  WHERE l.session_id = s.id AND s.intervention_id = i.id AND i.request_id = $1",
-                "UPDATE sessions s SET failure = failure - '{detail,statement}'::text[]
+                "UPDATE sessions s SET failure = s.failure - '{detail,statement}'::text[]
                  FROM interventions i WHERE s.intervention_id = i.id AND i.request_id = $1",
                 "UPDATE interventions SET failure = failure - '{detail,statement}'::text[] WHERE request_id = $1",
                 "UPDATE attempts SET failure = failure - '{detail,statement}'::text[], checkpoint_swept = true,
