@@ -102,6 +102,25 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
             answer.is_guarded(path);
         }
     }
+    // What would succeed for some is tried by those alone who may not.
+    let acts = ["claim", "release", "comment", "retry", "overrides"];
+    let acts = acts.map(|act| (format!("/interventions/{intervention}/{act}"), [&own, &other], no));
+    let removal = (format!("/overrides/{}/remove", Uuid::now_v7()), [&own, &other], no);
+    let cancel = (format!("/requests/{request}/cancel"), [&other, &engineer], none);
+    for (path, visitors, expected) in acts.into_iter().chain([removal, cancel]) {
+        for visitor in visitors {
+            forged(visitor, &operator, &path).await;
+            let csrf = visitor.csrf().await;
+            let fields = [("csrf", csrf.as_str()), ("reason", "because"), ("text", "words")];
+            let answer = visitor.post(&path, &fields, &[("origin", fleet.server())]).await;
+            assert_eq!(answer.status, expected, "{path}: {}", answer.text);
+        }
+    }
+    // But for what the operator did, who may: a note, and a dry run.
+    let acts =
+        "SELECT string_agg(DISTINCT action, ' ' ORDER BY action) FROM audit WHERE action LIKE 'intervention%'
+        AND action NOT LIKE '%ended'";
+    assert_eq!(fleet.database.value(acts).await, "intervention_dry_run intervention_note");
     let state = fleet.request(failed.id()).await.state.code();
     assert_eq!(state, StateCode::Intervention, "somebody has done something to it");
 
