@@ -170,20 +170,15 @@ struct Shell {
     printable: Printable,
     /// What was typed and not yet taken: a shell that is busy takes nothing, and what it says has to be read meanwhile.
     typed: Vec<u8>,
-    at_line_start: bool,
+    /// How many bytes of the line that is being typed the terminal holds; a client sends a long line in several messages.
+    held: usize,
     /// Whether it has said anything: before that its terminal may still echo.
     greeted: bool,
 }
 
 impl Shell {
     fn new(running: Running) -> Self {
-        Self {
-            running,
-            printable: Printable::default(),
-            typed: Vec::new(),
-            at_line_start: true,
-            greeted: false,
-        }
+        Self { running, printable: Printable::default(), typed: Vec::new(), held: 0, greeted: false }
     }
 
     fn obey(&mut self, told: ToShell) {
@@ -192,10 +187,10 @@ impl Shell {
             ToShell::Interrupt => {
                 // As a terminal does it: what was typed before is forgotten.
                 self.typed = vec![INTERRUPT];
-                self.at_line_start = true;
+                self.held = 0;
             }
             ToShell::End => {
-                if !self.at_line_start {
+                if self.held > 0 {
                     self.typed.push(b'\n');
                 }
                 self.typed.push(HAND_OVER);
@@ -205,17 +200,15 @@ impl Shell {
 
     /// What was typed, as a terminal takes it: without what it would obey, and no line longer than it holds.
     fn type_in(&mut self, text: &str) {
-        let mut since = 0;
         for c in text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')) {
             let mut buffer = [0; 4];
             let encoded = c.encode_utf8(&mut buffer).as_bytes();
-            if since + encoded.len() > PIECE {
+            if self.held + encoded.len() > PIECE {
                 self.typed.push(HAND_OVER);
-                since = 0;
+                self.held = 0;
             }
             self.typed.extend_from_slice(encoded);
-            since = if c == '\n' { 0 } else { since + encoded.len() };
-            self.at_line_start = c == '\n';
+            self.held = if c == '\n' { 0 } else { self.held + encoded.len() };
         }
     }
 
