@@ -246,6 +246,8 @@ async fn queue(ledger: &Ledger, customer: &Bearer, database: &str) {
         source_name: "dump.sql.gz".into(),
         result_format: None,
         source_bytes: 4096,
+        source_grows: false,
+        booked_for: None,
         idempotency_key: Some(request.to_string()),
         traceparent: None,
         upload_id: "upload".into(),

@@ -6,6 +6,7 @@
 mod platform;
 
 mod bad_input;
+mod booking;
 mod browser;
 mod comparison;
 mod customer;
@@ -17,6 +18,7 @@ mod formats;
 mod http;
 mod interventions;
 mod kept;
+mod live;
 mod majors;
 mod memory;
 mod odoo;

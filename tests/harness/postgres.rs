@@ -28,6 +28,11 @@ impl Database {
         Self { name, admin }
     }
 
+    /// One that somebody else has made.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), admin: variable("UPLIFT_TEST_LEDGER_URL") }
+    }
+
     /// Another database with the same in it. Nobody may be connected to this one.
     pub async fn copy(&self) -> Self {
         let name = format!("copy_{}", Uuid::now_v7().simple());
@@ -105,7 +110,7 @@ impl Database {
     /// Drops it.
     pub async fn remove(self) {
         let mut connection = PgConnection::connect(&self.admin).await.unwrap();
-        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        let sql = format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name);
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
 }

@@ -6,13 +6,19 @@ mod interventions;
 mod overrides;
 mod sessions;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    event::Level, failure::Failure, format::Format, purpose::Purpose, request::StateCode, scripts::Scripts,
+    event::Level,
+    failure::Failure,
+    format::Format,
+    pack::{Detect, Preflight},
+    purpose::Purpose,
+    request::StateCode,
+    scripts::Scripts,
 };
 
 pub use interventions::{
@@ -37,9 +43,15 @@ pub struct NewRequest {
     pub file_name: String,
     /// The dump's length in bytes.
     pub bytes: u64,
+    /// The dump is still being made, and its parts are sent as it grows: `bytes` is what it has at most.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub growing: bool,
     /// What the result is to be packed as; as the dump, where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_format: Option<Format>,
+    /// Not to be begun before this time, at most 30 days from now; at once, where this is absent. The promise begins then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
     /// The archive of the customer's own scripts, where one is attached. Production takes the very archive of its
     /// accepted test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +172,12 @@ pub struct Request {
     pub note: Option<String>,
     /// While running: what it does, and how far that is.
     pub progress: Option<Progress>,
+    /// How long it takes, where that is known and it has not ended; a list leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EstimateView>,
+    /// Its place in the queue, from 1, while it waits for a worker; a list leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_place: Option<u64>,
     /// Once delivered: what lies ready.
     pub result: Option<ResultView>,
     /// Which attempt this is, from 1; 0 before the first.
@@ -170,8 +188,11 @@ pub struct Request {
     pub cancelling: bool,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
-    /// When its upload was complete: here the promise begins.
+    /// When its upload was complete: here the promise begins, unless it is booked for later.
     pub uploaded_at: Option<DateTime<Utc>>,
+    /// What it is booked for: it does not begin before, and nor does the promise.
+    #[serde(default)]
+    pub not_before: Option<DateTime<Utc>>,
     /// When the promise ends.
     pub deadline: Option<DateTime<Utc>>,
     /// When its first attempt began.
@@ -217,6 +238,25 @@ pub struct Progress {
     pub done: Option<u64>,
     /// Bytes or steps of the stage in all.
     pub total: Option<u64>,
+    /// How far the whole upgrade has been at most, in percent: this never goes backwards.
+    #[serde(default)]
+    pub percent: u8,
+}
+
+/// How long an upgrade takes, by how long those before it took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EstimateView {
+    /// Half of those before took no longer, in seconds.
+    pub p50_seconds: u64,
+    /// Nine of ten took no longer, in seconds.
+    pub p90_seconds: u64,
+    /// Whether those were of this very database; else of others that went the same way and were about as large.
+    pub own: bool,
+    /// How many those were.
+    pub samples: u64,
+    /// Whether this one has been running for longer than nine in ten.
+    pub longer_than_usual: bool,
 }
 
 /// What a delivered request offers.
@@ -357,4 +397,44 @@ pub struct IssuedToken {
     pub secret: String,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
+}
+
+/// A product that can be upgraded, as its current pack has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProductView {
+    /// Such as `odoo`.
+    pub product: String,
+    /// Its name, for people.
+    pub title: String,
+    /// The versions that may be asked for.
+    pub targets: Vec<String>,
+    /// Those that are to come.
+    pub announced: Vec<AnnouncedView>,
+    /// How to tell that a database is of this product, and at which version.
+    pub detect: Detect,
+}
+
+/// A version that is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnnouncedView {
+    /// The version.
+    pub version: String,
+    /// The day on which it is expected to be ready.
+    pub expected: NaiveDate,
+}
+
+/// `GET /api/v1/products/{product}/way`: how a database would get from one version to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WayView {
+    /// The versions on the way, the target the last one; empty where there is no way.
+    pub versions: Vec<String>,
+    /// Why there is no way, and where there are ways instead.
+    pub refusal: Option<String>,
+    /// What to ask the database before it is upgraded: each row is a problem.
+    pub preflight: Vec<Preflight>,
+    /// How long it takes, where that is known.
+    pub estimate: Option<EstimateView>,
 }

@@ -167,6 +167,23 @@ impl Stage {
             Self::Settle => "settle",
         }
     }
+
+    /// How far a whole upgrade is, in percent, that has done so much of so much of this stage.
+    #[must_use]
+    pub fn percent(self, progress: Option<(u64, u64)>) -> u8 {
+        // What the stages of upgrades of real databases took, rounded: a bar need not be more exact than that.
+        let (begins, ends) = match self {
+            Self::Fetch => (0, 2),
+            Self::Restore => (2, 20),
+            Self::Upgrade => (20, 75),
+            Self::Dump => (75, 88),
+            Self::Prove => (88, 98),
+            Self::Settle => (98, 100),
+        };
+        let (done, total) = progress.filter(|&(_, total)| total > 0).unwrap_or((0, 1));
+        let within = u64::from(ends - begins) * done.min(total) / total.max(1);
+        begins + u8::try_from(within).unwrap_or(0)
+    }
 }
 
 impl fmt::Display for Stage {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// From the upload's completion to delivery.
+/// From the upload's completion, or the time that the upgrade is booked for, to delivery.
 pub const TARGET: Duration = Duration::from_secs(120 * 60);
 
-/// When an upgrade that starts now has to be delivered.
+/// When an upgrade has to be delivered whose promise begins then.
 #[must_use]
-pub fn deadline(uploaded_at: DateTime<Utc>) -> DateTime<Utc> {
-    uploaded_at + TARGET
+pub fn deadline(promised_from: DateTime<Utc>) -> DateTime<Utc> {
+    promised_from + TARGET
 }

@@ -1,6 +1,6 @@
 //! What every handler and the sweep work with.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::Notify;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uplift_core::Clock;
 use uplift_platform::{Config, Ledger, Objects, Publisher, config::DispatcherConfig};
 
-use crate::shells::Shells;
+use crate::{api::Seen, catalog::Catalog, shells::Shells};
 
 /// The clients of the three services, and the settings.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub struct Context {
     pub(crate) hint_ttl: Duration,
     /// How long an attempt may take.
     pub(crate) attempt: Duration,
+    /// Digests of the programs that are handed out.
+    pub(crate) clients: tokio::sync::Mutex<BTreeMap<PathBuf, (Seen, String)>>,
+    /// The current packs.
+    pub(crate) catalog: Catalog,
     /// Where engineers' shells meet their workers.
     pub(crate) shells: Shells,
     /// Told whenever a request was queued, so that its hint does not wait for the next sweep.
@@ -44,6 +48,8 @@ impl Context {
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),
             attempt: Duration::from_secs(config.worker.attempt_seconds),
+            clients: tokio::sync::Mutex::default(),
+            catalog: Catalog::default(),
             shells: Shells::default(),
             queued: Notify::new(),
             stopping,

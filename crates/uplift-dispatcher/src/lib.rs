@@ -5,6 +5,7 @@
 //! in a process are engineers' shells, which end with it.
 
 pub mod api;
+mod catalog;
 mod context;
 mod orphans;
 mod promote;

@@ -103,6 +103,12 @@ fn promise(ledger: &Metrics) -> Vec<Family> {
             labels: &["product", "purpose"],
             series: Series::Histograms(ledger.request_durations.clone()),
         },
+        Family {
+            name: "uplift_estimate_error_ratio",
+            help: "How far estimates were off, as a part of what was expected: the median of the last 100 delivered requests.",
+            labels: &["product"],
+            series: Series::Gauges(ledger.estimate_errors.clone()),
+        },
     ]
 }
 

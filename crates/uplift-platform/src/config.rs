@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use toml::{Table, Value};
 use uplift_core::event::Stage;
+use url::Url;
 
 use crate::{hints::HintsConfig, objects::ObjectsConfig};
 
@@ -75,6 +76,10 @@ pub struct DispatcherConfig {
     pub result_days: u64,
     /// The largest dump that is taken, in bytes.
     pub max_dump_bytes: u64,
+    /// How customers reach the platform, such as `https://upgrade.example.com`; where it is empty, as each of them does.
+    pub public_url: Option<Url>,
+    /// The command line's programs that are handed out to machines that have none, by platform, such as `linux-x86_64`.
+    pub clients: BTreeMap<String, PathBuf>,
 }
 
 /// What a worker needs.
@@ -176,6 +181,8 @@ impl Default for DispatcherConfig {
             result_days: 30,
             address: String::new(),
             max_dump_bytes: 1 << 40,
+            public_url: None,
+            clients: BTreeMap::new(),
         }
     }
 }

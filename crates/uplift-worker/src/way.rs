@@ -1,7 +1,7 @@
 //! How a database gets to its target: the pack that recognised it, its hops, and what a customer's own scripts add.
 
 use uplift_core::{
-    Failure, Override, Pack, PackDigest, Purpose, Version,
+    Failure, Override, Pack, PackDigest, Purpose,
     failure::ScriptFailure,
     overrides,
     pack::{Hop, Step},
@@ -54,7 +54,7 @@ impl Attempt<'_> {
         let (product, version) = (&detected.product, &detected.version);
         let known = patiently(|| ledger.detected(lease, product, version, &digest, identity)).await?;
         let Some(mut hops) = hops else {
-            return Err(Failure::rejected(no_path(&pack, version, target)).into());
+            return Err(Failure::rejected(pack.refusal(version, target)).into());
         };
         if identity.is_some() && known.as_deref() != identity {
             return Err(Failure::ScriptFailed(ScriptFailure {
@@ -106,7 +106,7 @@ impl Attempt<'_> {
         let (digest, pack) = chosen.ok_or_else(|| broken("session", "its product has no pack"))?;
         let target = &self.request.target;
         let Some(mut hops) = pack.path(version, target).filter(|hops| !hops.is_empty()) else {
-            return Err(Failure::rejected(no_path(&pack, version, target)).into());
+            return Err(Failure::rejected(pack.refusal(version, target)).into());
         };
         let mut custom = self.custom(&pack)?;
         let layer = self.adjust(&mut hops, &mut custom).await?;
@@ -137,13 +137,4 @@ impl Attempt<'_> {
         }
         Ok(layer)
     }
-}
-
-fn no_path(pack: &Pack, from: &Version, to: &Version) -> String {
-    if from == to {
-        return format!("the database is at {} {to} already: there is nothing to upgrade", pack.title());
-    }
-    let supported: Vec<String> = pack.supported().iter().map(|(from, to)| format!("{from} → {to}")).collect();
-    let supported = if supported.is_empty() { "none yet".to_owned() } else { supported.join(", ") };
-    format!("there is no way from {} {from} to {to}; supported upgrades of {0}: {supported}", pack.title())
 }

@@ -2,9 +2,11 @@
 
 mod mend;
 mod ops;
+mod when;
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{
     Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser as _},
@@ -135,7 +137,11 @@ pub enum Command {
     #[command(after_help = "\
 The result is neutralized: it sends no mail, runs no jobs, takes no payments.
 
+With -d it dumps the database, sends it, shows the log, and restores the result beside it. Interrupted, the same command goes
+on where it was.
+
 Examples:
+  uplift test -d shop -t 18.0
   uplift test --dump shop.sql.gz -t 18.0 --wait --out .
   uplift test --dump shop.sql.gz -t 18.0 --scripts our-modules.tar.gz")]
     Test(Submit),
@@ -144,7 +150,8 @@ Examples:
 Needs a delivered test of the same database and target that you have accepted (`uplift accept`). Where that test ran
 with --scripts, production takes the very same file.
 
-Example:
+Examples:
+  uplift production -d shop -t 18.0 --not-before 22:00
   uplift production --dump shop.sql.gz -t 18.0 --wait --out .")]
     Production(Submit),
     /// Go on with an upload that was interrupted
@@ -173,6 +180,21 @@ The file is checked against its length and sha256 before it gets its name.
 Example:
   uplift download 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --out /var/backups")]
     Download(Download),
+    /// Restore what a request delivered on this machine's Postgres
+    #[command(after_help = "\
+Never over a database that is there. Odoo's filestore is copied beside it.
+
+Examples:
+  uplift restore 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 -d shop
+  uplift restore 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 -r shop_trial")]
+    Restore(Restore),
+    /// Look at a database before anything is sent: its way, what will go wrong, and how long it takes
+    #[command(after_help = "\
+Reads only, and sends nothing but versions and a size. Ends with 10 where the upgrade would be rejected.
+
+Example:
+  uplift check -d shop -t 18.0")]
+    Check(Check),
     /// Take a request back
     #[command(after_help = "Example:\n  uplift cancel 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Cancel(One),
@@ -194,12 +216,16 @@ Example:
 /// A dump to hand in.
 #[derive(Debug, Args)]
 pub struct Submit {
-    /// The dump
-    #[arg(long, value_name = "FILE")]
-    pub dump: PathBuf,
+    /// What to upgrade.
+    #[command(flatten)]
+    pub from: From,
     /// The version to upgrade to
     #[arg(short, long, value_name = "VERSION")]
     pub target: Version,
+    /// Not to be begun before: 22:00 (today, or tomorrow), "2026-12-24 22:00", both in local time, or with a zone as in
+    /// 2026-12-24T22:00:00+01:00
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub not_before: Option<DateTime<Utc>>,
     /// Your name for the database; its tests and its production share it [default: from the file's name]
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
@@ -213,6 +239,51 @@ pub struct Submit {
     /// What to do after the upload.
     #[command(flatten)]
     pub wait: Wait,
+    /// Leave once it is uploaded; with -d it is followed to its end and restored otherwise
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// What to do with the result.
+    #[command(flatten)]
+    pub restore: Restoring,
+    /// How to dump: custom, or plain for SQL
+    #[arg(long, value_name = "FORMAT", default_value = "custom", value_parser = ["custom", "plain"], conflicts_with = "dump")]
+    pub format: String,
+    /// Accepted for scripts that are used to it: your token says who you are
+    #[arg(short, long, value_name = "CODE", hide = true)]
+    pub contract: Option<String>,
+    /// Accepted for scripts that are used to it: nothing here depends on it
+    #[arg(short, long, value_name = "NAMES", hide = true)]
+    pub env_vars: Option<String>,
+}
+
+/// What to upgrade.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct From {
+    /// The database, on the server that psql and pg_dump find: PGHOST, PGPORT, PGUSER, PGSERVICE and ~/.pgpass apply
+    #[arg(short, long, value_name = "DBNAME")]
+    pub dbname: Option<String>,
+    /// A dump of it
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
+}
+
+/// What to do with the result of a database that is here.
+#[derive(Debug, Args)]
+pub struct Restoring {
+    /// Restore the result under this name [default: DBNAME_test_VERSION_TIME]; never over one that is there
+    #[arg(short, long, value_name = "NAME")]
+    pub restore_name: Option<String>,
+    /// Keep the result as a file, and restore nothing
+    #[arg(short = 'x', long, conflicts_with = "restore_name")]
+    pub no_restore: bool,
+    /// How many tables to restore at once
+    #[arg(short, long, value_name = "NUMBER", default_value_t = 2, visible_alias = "core-count",
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: u8,
+    /// Where Odoo keeps its filestore [default: ~/.local/share/Odoo and /var/lib/odoo, where one has it]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// What to do after the upload.
@@ -222,13 +293,13 @@ pub struct Wait {
     #[arg(long)]
     pub wait: bool,
     /// Once delivered, put upgraded.*, report.html, report.json and upgrade.log into this folder
-    #[arg(long, value_name = "DIR", requires = "wait")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Overwrite files that are there
     #[arg(long, requires = "out")]
     pub force: bool,
     /// Stop waiting after this long
-    #[arg(long, value_name = "MINUTES", requires = "wait")]
+    #[arg(long, value_name = "MINUTES")]
     pub timeout: Option<u32>,
 }
 
@@ -254,6 +325,9 @@ pub struct Status {
     /// One request in detail; without it, your requests are listed
     #[arg(conflicts_with_all = ["database", "state", "before"])]
     pub request: Option<Uuid>,
+    /// The request, for scripts that are used to it
+    #[arg(short = 't', value_name = "REQUEST", conflicts_with = "request", hide = true)]
+    pub named: Option<Uuid>,
     /// Which requests to list.
     #[command(flatten)]
     pub filter: Filter,
@@ -279,13 +353,45 @@ pub struct Filter {
 #[derive(Debug, Args)]
 pub struct Log {
     /// The request
-    pub request: Uuid,
+    #[arg(required_unless_present = "named")]
+    pub request: Option<Uuid>,
+    /// The request, for scripts that are used to it
+    #[arg(short = 't', value_name = "REQUEST", conflicts_with = "request", hide = true)]
+    pub named: Option<Uuid>,
     /// Go on until the upgrade has ended, and end with its exit code; needed with --json
     #[arg(short, long)]
     pub follow: bool,
     /// Stop following after this long
     #[arg(long, value_name = "MINUTES", requires = "follow")]
     pub timeout: Option<u32>,
+}
+
+/// What to restore.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The request
+    #[arg(required_unless_present = "named")]
+    pub request: Option<Uuid>,
+    /// The request, for scripts that are used to it
+    #[arg(short = 't', value_name = "REQUEST", conflicts_with = "request", hide = true)]
+    pub named: Option<Uuid>,
+    /// The database that it was made of, for the new one's name and Odoo's filestore [default: as the request is called]
+    #[arg(short, long, value_name = "DBNAME")]
+    pub dbname: Option<String>,
+    /// How to restore.
+    #[command(flatten)]
+    pub restore: Restoring,
+}
+
+/// What to look at.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The database, on the server that psql finds: PGHOST, PGPORT, PGUSER, PGSERVICE and ~/.pgpass apply
+    #[arg(short, long, value_name = "DBNAME")]
+    pub dbname: String,
+    /// The version to upgrade to
+    #[arg(short, long, value_name = "VERSION")]
+    pub target: Version,
 }
 
 /// What to fetch.

@@ -138,6 +138,17 @@ impl Client {
         Ok(Self { http, server, token })
     }
 
+    /// The platform's address.
+    pub(crate) fn server(&self) -> &str {
+        self.server.as_str()
+    }
+
+    /// Takes a request back.
+    pub(crate) async fn cancel(&self, request: uuid::Uuid) -> Result<uplift_core::api::Request, ApiError> {
+        let nothing = serde_json::json!({});
+        self.post(&["requests", &request.to_string(), "cancel"], &nothing, Patience::Short).await
+    }
+
     /// For links: without the token, and without a limit, since a dump takes as long as it takes.
     pub(crate) const fn store(&self) -> &reqwest::Client {
         &self.http

@@ -13,6 +13,7 @@ mod download;
 mod exit;
 mod follow;
 mod interventions;
+mod live;
 mod manual;
 mod ops;
 mod overrides;

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use uplift_core::{
     Failure, Purpose, Scripts,
-    api::{FailureView, LogLine, Request},
+    api::{EstimateView, FailureView, LogLine, Request},
     event::Level,
     request::StateCode,
 };
@@ -135,6 +135,11 @@ impl Printer {
         if let Some(at) = request.deadline.filter(|_| !request.state.is_final()) {
             rows.push(("promised", time(at)));
         }
+        rows.extend(request.not_before.map(|at| ("booked for", time(at))));
+        rows.extend(request.queue_place.map(|place| ("queue", format!("place {place}"))));
+        if let Some(estimate) = &request.estimate {
+            rows.push(("takes", expected(estimate)));
+        }
         rows.extend(request.accepted_at.map(|at| ("accepted", time(at))));
         if let Some(result) = &request.result {
             let name = text::line(&result.file_name);
@@ -224,16 +229,21 @@ pub(crate) fn stage(request: &Request) -> String {
     if let Some(progress) = request.progress.as_ref().filter(|_| request.state == StateCode::Running) {
         text.push_str(": ");
         text.push_str(&text::line(&progress.stage));
-        if let (Some(done), Some(total)) = (progress.done, progress.total)
-            && let Some(percent) = done.saturating_mul(100).checked_div(total)
-        {
-            text.push_str(&format!(" {}%", percent.min(100)));
-        }
+        text.push_str(&format!(", {}% of all", progress.percent.min(100)));
     }
     if request.attempt > 1 {
         text.push_str(&format!(" (attempt {})", request.attempt));
     }
     text
+}
+
+/// How long it takes, by how long others took.
+pub(crate) fn expected(estimate: &EstimateView) -> String {
+    let time = |seconds| text::duration(Duration::from_secs(seconds));
+    let of = if estimate.own { "this database" } else { "others that are alike" };
+    let late = if estimate.longer_than_usual { "; it takes longer than usual" } else { "" };
+    let (p50, p90) = (time(estimate.p50_seconds), time(estimate.p90_seconds));
+    format!("{p50} to {p90}, by {} upgrades of {of}{late}", estimate.samples)
 }
 
 fn attached(scripts: &Scripts) -> String {
@@ -297,6 +307,16 @@ pub(crate) fn bytes_bar(word: &'static str, bytes: u64) -> ProgressBar {
     // The template is a constant; if it were wrong, the default one would do.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
+    bar.set_message(word);
+    bar
+}
+
+/// How much there is of what has no end yet. Nothing is shown where stderr is no terminal.
+pub(crate) fn growing_bar(word: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style =
+        ProgressStyle::with_template("{spinner} {msg}  {decimal_bytes}  {decimal_bytes_per_sec}  {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.set_message(word);
     bar
 }

@@ -15,7 +15,7 @@ use crate::user;
 pub(crate) const PG_BIN: &str = "/usr/lib/postgresql/15/bin";
 
 /// A file or program, and the package that brings it.
-const NEEDED: [(&str, &str); 17] = [
+const NEEDED: [(&str, &str); 18] = [
     ("cc", "build-essential"),
     ("pkg-config", "pkg-config"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
@@ -29,6 +29,7 @@ const NEEDED: [(&str, &str); 17] = [
     ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
     ("/usr/lib/postgresql/15/bin/initdb", "postgresql-15"),
     // The tests hold our zips against those of its library, which is the one that Odoo uses.
+    ("curl", "curl"),
     ("python3", "python3"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),

@@ -36,7 +36,7 @@ pub(crate) fn run(layout: &Layout, workers: u16, file: Option<&Path>) -> Result<
     services::stop_all(layout, services::fleet(layout)?)?;
     let config = layout.state.join("uplift.toml");
     step("ledger", || services::create_database(DATABASE))?;
-    step("configuration", || write_config(&services, &config))?;
+    step("configuration", || write_config(&services, &binary(layout, "uplift"), &config))?;
     step("dispatcher", || start(layout, &config, "dispatcher", ports::DISPATCHER))?;
     for (number, port) in (1..=workers).zip(ports::WORKERS..) {
         let name = format!("worker-{number}");
@@ -66,7 +66,7 @@ fn server() -> String {
     format!("http://127.0.0.1:{}", ports::DISPATCHER)
 }
 
-fn write_config(services: &Env, file: &Path) -> Result<String> {
+fn write_config(services: &Env, client: &Path, file: &Path) -> Result<String> {
     let get = |name: &str| services.get(name).with_context(|| format!("find {name}"));
     let text = format!(
         "# Written by `cargo xtask up`; a change here is overwritten.\n\
@@ -74,8 +74,9 @@ fn write_config(services: &Env, file: &Path) -> Result<String> {
          [hints]\nurl = {amqp:?}\nprefix = \"uplift\"\n\n\
          [objects]\nendpoint = {endpoint:?}\nregion = {region:?}\nbucket = {bucket:?}\n\
          access_key = {access:?}\nsecret_key = {secret:?}\n\n\
-         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\n\n\
+         [dispatcher]\nlisten = \"127.0.0.1:{port}\"\nclients = {{ linux-x86_64 = {client:?} }}\n\n\
          [exporter]\nlisten = \"127.0.0.1:{exporter}\"\n",
+        client = client,
         ledger = services::ledger_url(DATABASE),
         amqp = get("UPLIFT_TEST_AMQP_URL")?,
         endpoint = get("UPLIFT_TEST_S3_ENDPOINT")?,

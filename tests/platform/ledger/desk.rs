@@ -213,6 +213,8 @@ pub(super) fn wish(database: &str, purpose: Purpose) -> Submission {
         target: "3.0".parse().unwrap(),
         source_name: "dump.sql.gz".into(),
         source_bytes: 4096,
+        source_grows: false,
+        booked_for: None,
         result_format: None,
         idempotency_key: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),

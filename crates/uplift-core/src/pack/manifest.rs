@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Spanned;
@@ -47,6 +48,7 @@ pub(super) struct Manifest {
     pub(super) product: String,
     pub(super) title: String,
     pub(super) targets: Vec<Version>,
+    pub(super) announced: Vec<Announced>,
     pub(super) neutralize: Vec<Spanned<String>>,
     pub(super) test_by_hand: Vec<String>,
     pub(super) hops: Vec<HopEntry>,
@@ -55,6 +57,16 @@ pub(super) struct Manifest {
     reconcile: Vec<ReconcileEntry>,
     preflight: Vec<PreflightEntry>,
     backup: Option<BackupEntry>,
+}
+
+/// A version that is to come, so that people who ask for it learn when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announced {
+    /// The version.
+    pub version: Version,
+    /// The day on which it is expected to be ready.
+    pub expected: NaiveDate,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +91,8 @@ struct Written {
     title: String,
     #[serde(default)]
     targets: Vec<Spanned<Version>>,
+    #[serde(default)]
+    announced: Vec<Spanned<Announced>>,
     #[serde(default)]
     neutralize: Vec<Spanned<String>>,
     #[serde(default)]
@@ -312,6 +326,13 @@ fn check(written: Written, reader: Reader<'_>) -> Result<Manifest, ManifestError
             return Err(reader.error(target.span(), message));
         }
     }
+    for announced in &written.announced {
+        let version = &announced.get_ref().version;
+        if written.targets.iter().any(|target| target.get_ref() == version) {
+            let message = format!("announced: {version} is a target already");
+            return Err(reader.error(announced.span(), message));
+        }
+    }
     for file in &written.neutralize {
         reader.file("neutralize", file.get_ref(), file.span())?;
     }
@@ -320,6 +341,7 @@ fn check(written: Written, reader: Reader<'_>) -> Result<Manifest, ManifestError
         product: written.product.into_inner(),
         title: written.title,
         targets: written.targets.into_iter().map(Spanned::into_inner).collect(),
+        announced: written.announced.into_iter().map(Spanned::into_inner).collect(),
         neutralize: written.neutralize,
         test_by_hand: written.test_by_hand,
         hops,

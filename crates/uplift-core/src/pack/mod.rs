@@ -10,7 +10,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 pub use archive::{ArchiveError, MAX_ARCHIVE_BYTES};
-pub use manifest::{Compare, MANIFEST, ManifestError};
+pub use manifest::{Announced, Compare, MANIFEST, ManifestError};
 pub use probes::{Detect, Fatal, Preflight, Probes, Reconcile, ReconcileQuery};
 pub use run::{Dialect, Run, Severity};
 
@@ -104,6 +104,31 @@ impl Pack {
     #[must_use]
     pub fn targets(&self) -> &[Version] {
         &self.manifest.targets
+    }
+
+    /// The versions that are to come.
+    #[must_use]
+    pub fn announced(&self) -> &[Announced] {
+        &self.manifest.announced
+    }
+
+    /// Why there is no way between two versions, and where there are ways instead.
+    #[must_use]
+    pub fn refusal(&self, from: &Version, to: &Version) -> String {
+        let title = self.title();
+        if from == to {
+            return format!("the database is at {title} {to} already: there is nothing to upgrade");
+        }
+        let supported: Vec<String> =
+            self.supported().iter().map(|(from, to)| format!("{from} → {to}")).collect();
+        let supported = if supported.is_empty() { "none yet".to_owned() } else { supported.join(", ") };
+        let refusal = match self.announced().iter().find(|announced| announced.version == *to) {
+            Some(Announced { expected, .. }) => {
+                format!("{title} {to} is not ready yet: it is announced for {expected}")
+            }
+            None => format!("there is no way from {title} {from} to {to}"),
+        };
+        format!("{refusal}; supported upgrades of {title}: {supported}")
     }
 
     /// What a person should try in an upgraded database.

@@ -24,6 +24,7 @@ pub struct Probes {
 
 /// How a database is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Detect {
     /// Relations without which the pack does not apply.
     pub requires: Vec<String>,
@@ -67,6 +68,7 @@ pub struct ReconcileQuery {
 
 /// A query for data that is known to break a hop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Preflight {
     /// Its name.
     pub name: String,
@@ -81,11 +83,13 @@ pub struct Preflight {
     /// Whether the upgrade cannot go on with them, and whose business that is.
     pub fatal: Option<Fatal>,
     /// The ends of the hop that they would break; it is asked where that is on the way, else always.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     pub hop: Option<(Version, Version)>,
 }
 
 /// What becomes of a request whose database holds what the upgrade cannot go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fatal {
     /// The customer mends it.

@@ -1,6 +1,7 @@
 //! The HTTP API. Its words are those of [`uplift_core::api`]; its description is `openapi.json`.
 
 mod auth;
+mod clients;
 mod health;
 mod interventions;
 mod logs;
@@ -8,6 +9,7 @@ mod openapi;
 mod ops;
 mod overrides;
 mod problem;
+mod products;
 mod requests;
 mod scripts;
 mod sessions;
@@ -39,6 +41,7 @@ pub use ops::check_token;
 
 // What the pages have in common with the API.
 pub(crate) use auth::Caller;
+pub(crate) use clients::Seen;
 pub(crate) use interventions::words;
 pub(crate) use logs::{LogQuery, log};
 pub(crate) use overrides::{add_override, difference, promote_override};
@@ -65,6 +68,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .route_layer(middleware::from_fn(|request, next| answer_within(LONG_PATIENCE, request, next)));
     let quick = Router::new()
         .route("/openapi.json", get(openapi::show))
+        .route("/products", get(products::list))
+        .route("/products/{product}/way", get(products::way))
         .route("/requests", post(submit::submit).get(requests::list))
         .route("/requests/{id}", get(requests::show))
         .route("/requests/{id}/cancel", post(cancel))
@@ -109,6 +114,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)));
     Router::new()
         .nest("/api/v1", slow.merge(quick).layer(middleware::from_fn(traced)))
+        .route("/upgrade", get(clients::script))
+        .route("/clients/{platform}", get(clients::program))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .layer(middleware::map_response(problem::translate))

@@ -9,7 +9,10 @@ use utoipa::{
     },
 };
 
-use super::{health, interventions, logs, ops, overrides, problem, requests, sessions, submit, uploads};
+use super::{
+    clients, health, interventions, logs, ops, overrides, problem, products, requests, sessions, submit,
+    uploads,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,6 +23,7 @@ use super::{health, interventions, logs, ops, overrides, problem, requests, sess
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
+        products::list, products::way,
         submit::submit, requests::list, requests::show, requests::cancel, requests::accept, requests::delete,
         requests::steps,
         logs::log,
@@ -33,7 +37,7 @@ use super::{health, interventions, logs, ops, overrides, problem, requests, sess
         overrides::add, overrides::list, overrides::show, overrides::diff, overrides::remove,
         overrides::promote, overrides::waive,
         sessions::dry_run, sessions::shell, sessions::list, sessions::show, sessions::close,
-        health::alive, health::ready,
+        health::alive, health::ready, clients::script, clients::program,
     ),
     components(schemas(uplift_core::api::Problem, uplift_core::api::LogLine)),
     security(("token" = [])),
@@ -44,7 +48,7 @@ use super::{health, interventions, logs, ops, overrides, problem, requests, sess
         (name = "results", description = "What a delivered request offers"),
         (name = "engineers", description = "For engineers' tokens, and operators'"),
         (name = "operators", description = "For operators' tokens only"),
-        (name = "health", description = "For whatever watches the process"),
+        (name = "health", description = "For whoever has no token: whatever watches the process, and machines that have no client yet"),
     )
 )]
 struct Description;

@@ -13,9 +13,8 @@ use similar::TextDiff;
 use uplift_core::{
     InterventionId, Override, OverrideId, Pack, PackDigest, RequestId,
     api::{self, NewOverride, OverrideView, PackView, Reason},
-    key,
     overrides::{self, Change, OwnScript},
-    pack::{Hop, MAX_ARCHIVE_BYTES, Step},
+    pack::{Hop, Step},
     plan,
 };
 use uplift_platform::ledger::{Bearer, LedgerError, OverrideEntry, Request};
@@ -28,7 +27,7 @@ use super::{
     problem::{ApiError, Result},
     view,
 };
-use crate::{Context, promote::promoted};
+use crate::{Context, catalog, promote::promoted};
 
 /// Adds an override for a database. It runs with the next attempt, and with every later one.
 #[utoipa::path(
@@ -106,7 +105,7 @@ async fn steps(context: &Context, request: &Request) -> Result<(Vec<Hop>, Vec<St
         Some(digest) => digest.clone(),
         None => current(context, product).await?,
     };
-    let pack = load(context, &pack).await?;
+    let pack = catalog::load(context, &pack).await?;
     let hops = pack.path(version, &request.target).unwrap_or_default();
     let custom = request.scripts.as_ref().and_then(|_| pack.custom(&request.target)).unwrap_or_default();
     Ok((hops, custom))
@@ -117,11 +116,6 @@ async fn current(context: &Context, product: &str) -> Result<PackDigest> {
     let current = context.ledger.packs().await?.into_iter();
     let current = current.filter(|pack| pack.current).find(|pack| pack.product == product);
     Ok(current.ok_or_else(|| ApiError::conflict(format!("no pack upgrades {product} now")))?.digest)
-}
-
-async fn load(context: &Context, digest: &PackDigest) -> Result<Pack> {
-    let archive = context.objects.get(&key::pack(digest), MAX_ARCHIVE_BYTES as u64).await?;
-    Pack::from_archive(&archive).map_err(|error| ApiError::internal(anyhow::Error::from(error)))
 }
 
 /// Which overrides to list.
@@ -191,7 +185,7 @@ pub(crate) async fn difference(context: &Context, entry: &OverrideEntry) -> Resu
 /// The step of the pack that an override is about; none where another override has put it in.
 async fn step_of(context: &Context, entry: &OverrideEntry) -> Result<Option<Step>> {
     let Some(digest) = &entry.pack else { return Ok(None) };
-    let pack = load(context, digest).await?;
+    let pack = catalog::load(context, digest).await?;
     let target = entry.change.target();
     let steps = pack.hops().flat_map(|hop| hop.steps);
     let custom = pack.targets().iter().filter_map(|version| pack.custom(version)).flatten();
@@ -257,7 +251,7 @@ pub(super) async fn promote(
 /// Promotes an override for whoever may.
 pub(crate) async fn promote_override(context: &Context, bearer: &Bearer, id: OverrideId) -> Result<PackView> {
     let entry = context.ledger.override_of(id).await?;
-    let pack = load(context, &current(context, &entry.product).await?).await?;
+    let pack = catalog::load(context, &current(context, &entry.product).await?).await?;
     let files = promoted(pack.files().clone(), &entry.change).map_err(ApiError::conflict)?;
     let pack = Pack::from_files(files).map_err(|error| ApiError::conflict(error.to_string()))?;
     let pushed = push(context, &pack, &bearer.actor()).await?;

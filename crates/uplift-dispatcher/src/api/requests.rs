@@ -66,6 +66,21 @@ pub(crate) async fn page_of(context: &Context, filter: &Filter) -> Result<Reques
     Ok(RequestList { requests: found.into_iter().map(view::request).collect(), next })
 }
 
+/// A request with what costs a look at others: how long it takes, and its place in the queue.
+pub(crate) async fn whole(context: &Context, request: Request) -> Result<api::Request> {
+    let ledger = &context.ledger;
+    let (estimate, place) = if request.state.code().is_final() {
+        (None, None)
+    } else {
+        tokio::try_join!(ledger.estimate_of(&request), ledger.place_in_queue(request.id))?
+    };
+    let running = request.attempt_began.map(|began| context.clock.now() - began);
+    let mut shown = view::request(request);
+    shown.estimate = estimate.map(|estimate| view::estimate(estimate, running));
+    shown.queue_place = place;
+    Ok(shown)
+}
+
 /// One request.
 #[utoipa::path(
     get, path = "/api/v1/requests/{id}", tag = "requests", params(("id" = Uuid, Path)),
@@ -76,7 +91,7 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<RequestId>,
 ) -> Result<Json<api::Request>> {
-    Ok(Json(view::request(context.ledger.request(caller.scope(), id).await?)))
+    Ok(Json(whole(&context, context.ledger.request(caller.scope(), id).await?).await?))
 }
 
 /// Takes a request back; a running one ends as soon as its worker hears of it.

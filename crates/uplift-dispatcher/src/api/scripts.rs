@@ -51,7 +51,7 @@ pub(super) async fn assemble(context: &Context, request: &Request) -> Result<()>
         Some(stored) => vec![check(request.id, scripts, &stored)?],
         None => Vec::new(),
     };
-    assembled(context, request.id, &key, &upload, parts, scripts.bytes).await?;
+    assembled(context, request.id, &key, &upload, parts, Some(scripts.bytes)).await?;
     Ok(())
 }
 

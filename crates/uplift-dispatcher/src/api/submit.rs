@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use tracing::Instrument as _;
 use uplift_core::{
     RequestId, Version,
@@ -35,6 +36,8 @@ const LONGEST_DATABASE: usize = 63;
 const LONGEST_FILE_NAME: usize = 200;
 /// The longest target, in bytes; versions are short.
 const LONGEST_TARGET: usize = 32;
+/// How far ahead a request may be booked.
+const BOOKED_DAYS: i64 = 30;
 /// The longest idempotency key, in bytes.
 const LONGEST_KEY: usize = 255;
 
@@ -66,7 +69,13 @@ pub(super) async fn submit(
     let submission = Submission {
         request: RequestId::new(),
         target: target(&wish.target)?,
-        source_bytes: bytes(wish.bytes, context.settings.max_dump_bytes)?,
+        booked_for: wish.not_before.map(|at| booked(at, context.clock.now())).transpose()?,
+        source_bytes: match wish.growing {
+            // A bound, which the database's size is, may well be beyond what the dump will have.
+            true => bytes(wish.bytes.min(context.settings.max_dump_bytes), context.settings.max_dump_bytes)?,
+            false => bytes(wish.bytes, context.settings.max_dump_bytes)?,
+        },
+        source_grows: wish.growing,
         source_name: file_name(&wish.file_name),
         result_format: wish.result_format,
         scripts: wish.scripts.map(scripts::accepted).transpose()?.map(|scripts| (scripts, String::new())),
@@ -165,6 +174,21 @@ fn bytes(bytes: u64, most: u64) -> Result<u64> {
         ))),
         bytes => Ok(bytes),
     }
+}
+
+/// A time to begin at, in whole seconds: soon enough that the dump is not stale by then.
+fn booked(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    if at < now - TimeDelta::minutes(5) {
+        return Err(ApiError::invalid(format!(
+            "`not_before` is {at}, which is over: leave it out to begin at once"
+        )));
+    }
+    if at > now + TimeDelta::days(BOOKED_DAYS) {
+        return Err(ApiError::invalid(format!(
+            "`not_before` is {at}: it may be {BOOKED_DAYS} days from now at most"
+        )));
+    }
+    Ok(at.trunc_subsecs(0))
 }
 
 fn database(name: String) -> Result<String> {

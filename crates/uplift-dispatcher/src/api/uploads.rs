@@ -58,6 +58,17 @@ impl Cut {
         Self { bytes, part_bytes, parts }
     }
 
+    /// The cut of a dump that has grown to its end: it has so many parts, and every one but the last is full.
+    fn ended(self, stored: &[UploadedPart], parts: usize) -> Result<Self> {
+        let parts = u32::try_from(parts).ok().filter(|parts| (1..=self.parts).contains(parts));
+        let parts = parts.ok_or_else(|| {
+            ApiError::invalid(format!("`parts` has to name 1 to {} parts in order", self.parts))
+        })?;
+        let length = |number: u32| stored.iter().find(|part| part.part == number).and_then(|part| part.bytes);
+        let last = length(parts).unwrap_or(0);
+        Ok(Self { bytes: self.part_bytes * u64::from(parts - 1) + last, parts, ..self })
+    }
+
     /// Checks what the store has against what was announced, before anything is assembled.
     fn check(self, stored: &[UploadedPart]) -> Result<()> {
         let missing: Vec<String> = (1..=self.parts)
@@ -209,16 +220,20 @@ async fn assemble(
     given: Vec<UploadedPart>,
 ) -> Result<Completed> {
     let key = key::source(request.id);
-    let cut = Cut::of(request)?;
+    let mut cut = Cut::of(request)?;
     // The store forgets the parts of an upload that it has assembled: then they cannot and need not be checked.
     let parts = match stored(context, &key, upload).await? {
         Some(stored) => {
+            if request.source_grows {
+                cut = cut.ended(&stored, given.len())?;
+            }
             cut.check(&stored)?;
             cut.named(given)?
         }
         None => Vec::new(),
     };
-    assembled(context, request.id, &key, upload, parts, cut.bytes).await
+    let known = !(request.source_grows && parts.is_empty());
+    assembled(context, request.id, &key, upload, parts, known.then_some(cut.bytes)).await
 }
 
 /// An upload's object, made of its parts; without parts, as an earlier call has made it. It has the length that was
@@ -229,7 +244,7 @@ pub(super) async fn assembled(
     key: &str,
     upload: &UploadId,
     parts: Vec<Part>,
-    bytes: u64,
+    bytes: Option<u64>,
 ) -> Result<Completed> {
     let object = if parts.is_empty() {
         let found = context.objects.head(key).await?;
@@ -243,7 +258,7 @@ pub(super) async fn assembled(
             error => error.into(),
         })?
     };
-    if object.bytes != bytes {
+    if let Some(bytes) = bytes.filter(|&bytes| object.bytes != bytes) {
         return Err(ApiError::conflict(format!(
             "the upload has {} bytes, and {bytes} were announced: cancel request {request} and submit a new one",
             object.bytes
@@ -334,6 +349,18 @@ mod tests {
         let cut = Cut::of_bytes(SMALLEST_PART + 5);
         assert!(cut.check(&[part(1, SMALLEST_PART), part(2, 5)]).is_ok());
         assert!(cut.check(&[part(1, SMALLEST_PART), part(2, 4)]).is_err());
+    }
+
+    #[test]
+    fn a_dump_that_has_grown_has_the_parts_it_has() {
+        let most = Cut::of_bytes(9 * SMALLEST_PART);
+        let stored = [part(1, SMALLEST_PART), part(2, 7)];
+        let ended = most.ended(&stored, 2).unwrap();
+        assert_eq!((ended.bytes, ended.parts), (SMALLEST_PART + 7, 2));
+        assert!(ended.check(&stored).is_ok());
+        assert!(most.ended(&stored, 0).is_err() && most.ended(&stored, 10).is_err());
+        let short = [part(1, 5), part(2, 7)];
+        assert!(most.ended(&short, 2).unwrap().check(&short).is_err(), "a part before the last is not full");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The ledger's rows in the words of the API.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use uplift_core::{
     api,
     request::{Delivery, State, StateCode},
     sla,
 };
 use uplift_platform::ledger::{
-    HeldHop, Intervention, OverrideEntry, PackEntry, Request, SessionEntry, StepTime, WorkerEntry,
+    Estimate, HeldHop, Intervention, OverrideEntry, PackEntry, Request, SessionEntry, StepTime, WorkerEntry,
 };
 
 /// A request as its customer sees it.
@@ -21,7 +24,9 @@ pub(crate) fn request(request: Request) -> api::Request {
         stage: stage.as_str().to_owned(),
         done: request.progress.map(|(done, _)| done),
         total: request.progress.map(|(_, total)| total),
+        percent: request.percent,
     });
+    let held = held(&request);
     let failure = match request.state {
         State::Intervention { failure } | State::Rejected { failure } => {
             Some(api::FailureView { message: failure.to_string(), failure })
@@ -39,22 +44,59 @@ pub(crate) fn request(request: Request) -> api::Request {
         scripts: request.scripts,
         state,
         failure,
-        held: request.held.map(|(held, since)| api::HeldView { message: held.to_string(), since }),
+        held,
         // What was said about a failure that is overcome says nothing any more.
         note: request.note.filter(|_| !matches!(state, StateCode::Delivered | StateCode::Cancelled)),
         progress,
+        estimate: None,
+        queue_place: None,
         result,
         attempt: request.epoch.0,
         accepted_at: request.accepted_at,
         cancelling: running && request.cancel_at.is_some(),
         created_at: request.created_at,
         uploaded_at: request.uploaded_at,
-        deadline: request.uploaded_at.map(sla::deadline),
+        not_before: request.booked_for,
+        deadline: request.promised_from.map(sla::deadline),
         started_at: request.started_at,
         finished_at: request.finished_at,
         source_deleted_at: request.source_deleted_at,
         deleted_at: request.deleted_at,
     }
+}
+
+/// An estimate, and whether what it is of has been running for longer.
+pub(super) fn estimate(estimate: Estimate, running: Option<TimeDelta>) -> api::EstimateView {
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let p90 = seconds(estimate.p90);
+    api::EstimateView {
+        p50_seconds: seconds(estimate.p50).as_secs(),
+        p90_seconds: p90.as_secs(),
+        own: estimate.own,
+        samples: estimate.samples,
+        longer_than_usual: running
+            .and_then(|running| running.to_std().ok())
+            .is_some_and(|running| running > p90),
+    }
+}
+
+/// Why it waits though it is queued: somebody has to act, its hour has not come, or its database is taken.
+fn held(request: &Request) -> Option<api::HeldView> {
+    if let Some((held, since)) = &request.held {
+        return Some(api::HeldView { message: held.to_string(), since: *since });
+    }
+    let since = request.uploaded_at.filter(|_| request.state.code() == StateCode::Queued)?;
+    let message = match (request.booked_for, request.busy_with) {
+        (Some(booked), _) if request.early => {
+            format!("it waits: it is booked for {}", booked.format("%Y-%m-%d %H:%M UTC"))
+        }
+        (_, Some(other)) => format!(
+            "it waits: request {other} of the same database runs, and there is one at a time; this one begins by itself \
+             after it"
+        ),
+        _ => return None,
+    };
+    Some(api::HeldView { message, since })
 }
 
 fn result(request: &Request, delivery: &Delivery) -> api::ResultView {

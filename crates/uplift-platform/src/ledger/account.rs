@@ -230,6 +230,21 @@ pub(super) fn hash(secret: &SecretString) -> Vec<u8> {
     Sha256::digest(secret.expose_secret()).to_vec()
 }
 
+impl Ledger {
+    /// A database of an account by its name, where there is one.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn database_of(&self, account: AccountId, name: &str) -> Result<Option<Uuid>, LedgerError> {
+        let found = sqlx::query_scalar("SELECT id FROM databases WHERE account_id = $1 AND name = $2")
+            .bind(account.0)
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found)
+    }
+}
+
 /// A database of an account, made where it does not exist.
 pub(super) async fn database(
     connection: &mut sqlx::PgConnection,

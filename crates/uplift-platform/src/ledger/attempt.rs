@@ -47,7 +47,8 @@ impl Ledger {
     /// The ledger's.
     pub async fn claim(&self, worker: WorkerId, attempt: Duration) -> Result<Option<Claimed>, LedgerError> {
         let row = sqlx::query(
-            "SELECT r.*, a.name AS account_name, d.name AS database_name, NULL::text AS note
+            "SELECT r.*, a.name AS account_name, d.name AS database_name, NULL::text AS note,
+                 NULL::uuid AS busy_with, false AS early, now() AS attempt_began
              FROM claim_request($1, $2, $3) r
              JOIN accounts a ON a.id = r.account_id JOIN databases d ON d.id = r.database_id",
         )
@@ -81,7 +82,8 @@ impl Ledger {
     ) -> Result<Renewed, LedgerError> {
         let row = sqlx::query(
             "UPDATE requests SET lease_until = now() + make_interval(secs => $4), stage = $5,
-                 progress_done = $6, progress_total = $7
+                 progress_done = $6, progress_total = $7,
+                 percent = greatest(percent, $8)
              WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
              RETURNING cancel_at IS NOT NULL AS cancel",
         )
@@ -92,6 +94,7 @@ impl Ledger {
         .bind(stage.as_str())
         .bind(progress.map(|(done, _)| done.cast_signed()))
         .bind(progress.map(|(_, total)| total.cast_signed()))
+        .bind(i16::from(stage.percent(progress)))
         .fetch_optional(&self.pool)
         .await?;
         let row = row.ok_or(LedgerError::LeaseLost(lease.request()))?;
@@ -129,7 +132,27 @@ impl Ledger {
         .bind(identity)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.ok_or(LedgerError::LeaseLost(lease.request()))?.try_get("identity")?)
+        let identity = row.ok_or(LedgerError::LeaseLost(lease.request()))?.try_get("identity")?;
+        self.expect(lease).await?;
+        Ok(identity)
+    }
+
+    /// Notes how long the attempt is expected to take, which people are told, and which the outcome is compared with.
+    async fn expect(&self, lease: &Lease) -> Result<(), LedgerError> {
+        let request = self.request(None, lease.request()).await?;
+        let Some(estimate) = self.estimate_of(&request).await? else { return Ok(()) };
+        sqlx::query(
+            "UPDATE requests SET expected_p50 = $4, expected_p90 = $5
+             WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'",
+        )
+        .bind(lease.request().0)
+        .bind(lease.epoch().0)
+        .bind(lease.worker().0)
+        .bind(estimate.p50)
+        .bind(estimate.p90)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Pins the source's sha256, which the first full read has computed. Gives back what is on record.

@@ -100,7 +100,8 @@ async fn release(
              UPDATE held_hops SET released_at = now(), released_by = $2, reason = $3
              WHERE id = $1 AND released_at IS NULL),
          freed AS (
-             UPDATE requests SET held = NULL, held_at = NULL, not_before = now(), hinted_at = NULL
+             UPDATE requests SET held = NULL, held_at = NULL, not_before = greatest(now(), booked_for),
+                 hinted_at = NULL
              WHERE held ->> 'hold' = $1::text RETURNING id)
          INSERT INTO audit (actor, action, request_id, detail)
          SELECT $2, 'free', id, jsonb_build_object('hold', $1, 'reason', $3) FROM freed",

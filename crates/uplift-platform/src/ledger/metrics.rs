@@ -22,6 +22,9 @@ pub struct Metrics {
     pub request_durations: Vec<Durations>,
     /// Stages that have ended well, by stage.
     pub stage_durations: Vec<Durations>,
+    /// How far estimates were off, as a part of what was expected, by product: the median of the last 100 requests that were
+    /// delivered and had one.
+    pub estimate_errors: Vec<Sample>,
     /// Workers on record, by state (`alive`, `draining`, `gone`) and version.
     pub workers: Vec<Sample>,
     /// Slots of the workers that are not gone, by state (`free`, `busy`); a draining worker has none free.
@@ -67,8 +70,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL 
 const REQUESTS: &str = "SELECT state, purpose, count(*)::float8 FROM requests GROUP BY 1, 2 ORDER BY 1, 2";
 
 const EARLIEST_DEADLINE: &str = "
-    SELECT min(uploaded_at) + make_interval(secs => $1) FROM requests
-    WHERE uploaded_at IS NOT NULL AND state IN ('queued', 'running', 'intervention')";
+    SELECT min(promised_from) + make_interval(secs => $1) FROM requests
+    WHERE promised_from IS NOT NULL AND state IN ('queued', 'running', 'intervention')";
 
 const OLDEST_RUNNING: &str = "
     SELECT r.stage, extract(epoch FROM min(a.started_at))::float8
@@ -78,7 +81,7 @@ const OLDEST_RUNNING: &str = "
 const REQUEST_DURATIONS: &str = "
     SELECT product, purpose, edges, count(*), sum(seconds)
     FROM (SELECT coalesce(product, 'unknown') AS product, purpose,
-              extract(epoch FROM finished_at - uploaded_at)::float8 AS seconds
+              extract(epoch FROM finished_at - promised_from)::float8 AS seconds
           FROM requests WHERE state = 'delivered') AS delivered,
         width_bucket(-seconds, $1) AS edges
     GROUP BY 1, 2, 3 ORDER BY 1, 2";
@@ -89,6 +92,14 @@ const STAGE_DURATIONS: &str = "
           FROM stages WHERE ended_at IS NOT NULL) AS ended,
         width_bucket(-seconds, $1) AS edges
     GROUP BY 1, 2 ORDER BY 1";
+
+const ESTIMATE_ERRORS: &str = "
+    SELECT product, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(seconds - expected_p50) / expected_p50)
+    FROM (SELECT product, expected_p50, extract(epoch FROM r.finished_at - a.started_at)::float8 AS seconds,
+              row_number() OVER (PARTITION BY product ORDER BY finished_at DESC) AS place
+          FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch
+          WHERE r.state = 'delivered' AND expected_p50 > 0) AS judged
+    WHERE place <= 100 GROUP BY 1 ORDER BY 1";
 
 const WORKERS: &str = "
     SELECT CASE WHEN seen_at <= now() - make_interval(secs => $1) THEN 'gone'
@@ -116,7 +127,7 @@ const SLA_EVENTS: &str = "
             r.purpose,
             CASE WHEN r.finished_at IS NULL OR r.finished_at > deadline THEN 'breached' ELSE 'met' END AS outcome
         FROM requests r LEFT JOIN packs p ON p.digest = r.pack_digest,
-            LATERAL (SELECT r.uploaded_at + make_interval(secs => $1) AS deadline) AS promise
+            LATERAL (SELECT r.promised_from + make_interval(secs => $1) AS deadline) AS promise
         WHERE (r.state = 'delivered' AND r.finished_at <= deadline)
            OR (deadline < now() AND (r.finished_at IS NULL OR r.finished_at > deadline))),
     counts AS (SELECT product, purpose, outcome, count(*) AS events FROM judged GROUP BY 1, 2, 3),
@@ -163,6 +174,7 @@ impl Ledger {
             oldest_running: samples(tx, OLDEST_RUNNING, None).await?,
             request_durations: durations(tx, REQUEST_DURATIONS, edges).await?,
             stage_durations: durations(tx, STAGE_DURATIONS, edges).await?,
+            estimate_errors: samples(tx, ESTIMATE_ERRORS, None).await?,
             workers: samples(tx, WORKERS, Some(GONE_SECONDS)).await?,
             slots: samples(tx, SLOTS, Some(GONE_SECONDS)).await?,
             sla_events: samples(tx, SLA_EVENTS, Some(sla::TARGET.as_secs_f64())).await?,

@@ -64,7 +64,8 @@ async fn look(connection: &mut PgConnection, request: RequestId) -> Result<(), L
     let held = why.map(|message| Held::Production { message });
     let moved = sqlx::query(
         "UPDATE requests SET held = $2, held_at = CASE WHEN $2 IS NULL THEN NULL ELSE coalesce(held_at, now()) END,
-             not_before = CASE WHEN $2 IS NULL THEN now() ELSE '9999-01-01' END, hinted_at = NULL
+             not_before = CASE WHEN $2 IS NULL THEN greatest(now(), booked_for) ELSE '9999-01-01' END,
+             hinted_at = NULL
          WHERE id = $1 AND purpose = 'production' AND state = 'queued' AND held IS DISTINCT FROM $2
            AND (held IS NULL OR held ->> 'kind' = 'production')",
     )

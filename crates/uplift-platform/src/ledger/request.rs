@@ -28,6 +28,7 @@ pub struct Request {
     pub upload_id: Option<String>,
     pub source_name: String,
     pub source_bytes: Option<u64>,
+    pub source_grows: bool,
     pub source_etag: Option<String>,
     pub source_sha256: Option<String>,
     pub scripts: Option<Scripts>,
@@ -47,9 +48,19 @@ pub struct Request {
     pub note: Option<String>,
     pub stage: Option<Stage>,
     pub progress: Option<(u64, u64)>,
+    /// How far it has been at most, in percent.
+    pub percent: u8,
+    /// When its attempt began, while it runs.
+    pub attempt_began: Option<DateTime<Utc>>,
     pub log_lines: u64,
     pub created_at: DateTime<Utc>,
     pub uploaded_at: Option<DateTime<Utc>>,
+    pub booked_for: Option<DateTime<Utc>>,
+    pub promised_from: Option<DateTime<Utc>>,
+    /// Whether the hour that it is booked for has not come.
+    pub early: bool,
+    /// The request of the same database that runs meanwhile: there is one at a time.
+    pub busy_with: Option<RequestId>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub source_deleted_at: Option<DateTime<Utc>>,
@@ -80,7 +91,12 @@ const PAGE: i64 = 100;
 
 /// A request's row and the names that belong to it.
 const SELECT: &str = "SELECT r.*, a.name AS account_name, d.name AS database_name,
-         (SELECT i.note FROM interventions i WHERE i.request_id = r.id ORDER BY i.opened_at DESC LIMIT 1) AS note
+         (SELECT i.note FROM interventions i WHERE i.request_id = r.id ORDER BY i.opened_at DESC LIMIT 1) AS note,
+         CASE r.state WHEN 'queued' THEN (SELECT o.id FROM requests o
+             WHERE o.database_id = r.database_id AND o.state = 'running' AND o.id <> r.id LIMIT 1) END AS busy_with,
+         r.booked_for > now() AS early,
+         CASE r.state WHEN 'running' THEN (SELECT t.started_at FROM attempts t
+             WHERE t.request_id = r.id AND t.epoch = r.epoch) END AS attempt_began
      FROM requests r JOIN accounts a ON a.id = r.account_id JOIN databases d ON d.id = r.database_id ";
 
 impl Ledger {
@@ -163,6 +179,7 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         upload_id: row.try_get("upload_id")?,
         source_name: row.try_get("source_name")?,
         source_bytes: number(row, "source_bytes")?,
+        source_grows: row.try_get("source_grows")?,
         source_etag: row.try_get("source_etag")?,
         source_sha256: row.try_get("source_sha256")?,
         scripts: scripts(row)?,
@@ -180,9 +197,15 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         note: row.try_get("note")?,
         stage: optional(row, "stage")?,
         progress,
+        percent: u8::try_from(row.try_get::<i16, _>("percent")?).unwrap_or(100),
+        attempt_began: row.try_get("attempt_began")?,
         log_lines: number(row, "log_lines")?.unwrap_or(0),
         created_at: row.try_get("created_at")?,
         uploaded_at: row.try_get("uploaded_at")?,
+        booked_for: row.try_get("booked_for")?,
+        promised_from: row.try_get("promised_from")?,
+        early: row.try_get::<Option<bool>, _>("early")?.unwrap_or(false),
+        busy_with: row.try_get::<Option<Uuid>, _>("busy_with")?.map(RequestId),
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
         source_deleted_at: row.try_get("source_deleted_at")?,

@@ -21,10 +21,14 @@ pub struct Submission {
     pub purpose: Purpose,
     /// The version to go to.
     pub target: Version,
+    /// Not to be begun before; at once, where this is empty.
+    pub booked_for: Option<DateTime<Utc>>,
     /// The dump's file name, for people.
     pub source_name: String,
     /// The dump's length as announced, in bytes: the upload has to have it.
     pub source_bytes: u64,
+    /// The dump is still being made: that is what it has at most.
+    pub source_grows: bool,
     /// What the result is to be packed as; as the dump, where this is empty.
     pub result_format: Option<Format>,
     /// The same key again gives the same request again.
@@ -84,8 +88,8 @@ impl Ledger {
             "WITH submitted AS (
                  INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
                      traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format,
-                     scripts_bytes, scripts_sha256, scripts_upload_id)
-                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
+                     scripts_bytes, scripts_sha256, scripts_upload_id, booked_for, source_grows)
+                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17, $18, $19)
                  ON CONFLICT (account_id, idempotency_key) DO NOTHING RETURNING id)
              INSERT INTO audit (actor, action, request_id) SELECT $14, 'submit', id FROM submitted",
         )
@@ -106,6 +110,8 @@ impl Ledger {
         .bind(wish.scripts().map(|scripts| scripts.bytes.cast_signed()))
         .bind(wish.scripts().map(|scripts| &scripts.sha256))
         .bind(wish.scripts.as_ref().map(|(_, upload)| upload))
+        .bind(wish.booked_for)
+        .bind(wish.source_grows)
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -131,7 +137,9 @@ impl Ledger {
         let same = known.database_name == wish.database
             && known.purpose == wish.purpose
             && known.target == wish.target
-            && known.source_bytes == Some(wish.source_bytes)
+            && (known.source_grows || known.source_bytes == Some(wish.source_bytes))
+            && known.source_grows == wish.source_grows
+            && known.booked_for == wish.booked_for
             && known.result_format == wish.result_format
             && known.scripts.as_ref() == wish.scripts();
         if same {

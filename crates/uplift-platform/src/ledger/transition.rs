@@ -11,8 +11,8 @@ use super::{Conflict, LedgerError, intervention, json, production};
 
 /// Moves a request whose row is locked by the caller's transaction, and writes the audit.
 ///
-/// Leaving `running` clears the lease. Entering `queued` makes it claimable at once, and clears the hint, so that a new
-/// one is sent.
+/// Leaving `running` clears the lease. Entering `queued` makes it claimable at once, or when it is booked for, and clears
+/// the hint, so that a new one is sent.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     request: RequestId,
@@ -33,7 +33,8 @@ pub(super) async fn apply(
                  finished_at = CASE WHEN $4 THEN now() END,
                  cancel_at = NULL,
                  uploaded_at = CASE WHEN $6 = 'upload' THEN now() ELSE uploaded_at END,
-                 not_before = CASE WHEN $2 = 'queued' THEN now() ELSE not_before END,
+                 promised_from = CASE WHEN $6 = 'upload' THEN greatest(now(), booked_for) ELSE promised_from END,
+                 not_before = CASE WHEN $2 = 'queued' THEN greatest(now(), booked_for) ELSE not_before END,
                  held = NULL, held_at = NULL
              WHERE id = $1 RETURNING id, epoch)
          INSERT INTO audit (actor, action, request_id, detail)

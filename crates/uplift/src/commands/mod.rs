@@ -2,6 +2,8 @@
 
 mod submit;
 
+pub(crate) use submit::{Summary, create, ended, upload_again};
+
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
@@ -20,7 +22,7 @@ use crate::{
     download::{self, Folder, Names},
     exit::{Exit, UsageError},
     follow::{Followed, follow},
-    ops,
+    live, ops,
     print::{self, Sink},
     text,
 };
@@ -35,6 +37,8 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
         Command::Status(args) => status(context, &args).await,
         Command::Log(args) => log(context, &args).await,
         Command::Download(args) => fetch(context, &args).await,
+        Command::Restore(args) => live::restore(context, &args).await,
+        Command::Check(args) => live::check::check(context, &args).await,
         Command::Cancel(args) => act(context, args.request, "cancel").await,
         Command::Delete(args) => act(context, args.request, "delete").await,
         Command::Accept(args) => act(context, args.request, "accept").await,
@@ -43,7 +47,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
 }
 
 async fn status(context: &Context, args: &Status) -> anyhow::Result<Exit> {
-    let Some(id) = args.request else {
+    let Some(id) = args.request.or(args.named) else {
         let list = list(context, &["requests"], None, &args.filter).await?;
         show_list(context, &list, false)?;
         return Ok(Exit::Ok);
@@ -54,7 +58,7 @@ async fn status(context: &Context, args: &Status) -> anyhow::Result<Exit> {
 }
 
 async fn log(context: &Context, args: &Log) -> anyhow::Result<Exit> {
-    let id = args.request;
+    let id = args.request.or(args.named).ok_or_else(|| UsageError("no request is named".into()))?;
     if args.follow {
         context
             .interrupted
@@ -192,13 +196,13 @@ fn ending(request: &Request) -> String {
     }
 }
 
-fn timed_out(context: &Context, id: Uuid) -> Exit {
+pub(crate) fn timed_out(context: &Context, id: Uuid) -> Exit {
     context
         .print
         .note(&format!("the time to wait is over; the upgrade goes on. Come back with: uplift log -f {id}"));
     Exit::TimedOut
 }
 
-fn minutes(minutes: u32) -> Duration {
+pub(crate) fn minutes(minutes: u32) -> Duration {
     Duration::from_secs(60 * u64::from(minutes))
 }

@@ -1,6 +1,6 @@
 //! Handing in a dump, and staying until it is upgraded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use reqwest::Method;
@@ -21,6 +21,7 @@ use crate::{
     download::{self, Folder, Names},
     exit::{Exit, UsageError},
     follow::{Followed, follow},
+    live,
     print::{self, Sink},
     text,
     upload::{Dump, ScriptsFile, database_name, how_to_resume, parts::Cut, send, send_scripts},
@@ -28,13 +29,26 @@ use crate::{
 
 /// A new request.
 pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -> anyhow::Result<Exit> {
-    let dump = Dump::open(&args.dump)?;
+    live::check_words(args)?;
+    for (option, value) in [("-c", &args.contract), ("-e", &args.env_vars)] {
+        if value.is_some() {
+            context.print.note(&format!("{option} has no meaning here, and is left out"));
+        }
+    }
+    let path = match (&args.from.dbname, &args.from.dump) {
+        (Some(dbname), _) => return live::submit(context, purpose, args, dbname).await,
+        (None, Some(path)) => path,
+        (None, None) => {
+            return Err(UsageError("name a database with -d, or a dump with --dump".into()).into());
+        }
+    };
+    let dump = Dump::open(path)?;
     let scripts = args.scripts.as_deref().map(ScriptsFile::read).transpose()?;
     if let Some(folder) = folder(&args.wait) {
         folder.prepare()?;
     }
-    let database = args.database.clone().or_else(|| database_name(&args.dump)).ok_or_else(|| {
-        let shown = args.dump.display();
+    let database = args.database.clone().or_else(|| database_name(path)).ok_or_else(|| {
+        let shown = path.display();
         UsageError(format!("the name of {shown} says nothing about the database: give --database NAME"))
     })?;
     let new = NewRequest {
@@ -43,18 +57,43 @@ pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -
         target: args.target.to_string(),
         file_name: dump.file_name(),
         bytes: dump.bytes(),
+        growing: false,
+        not_before: args.not_before,
         result_format: args.result_format,
         scripts: scripts.as_ref().map(|scripts| scripts.named().clone()),
     };
-    // One key for one call: if the answer to the first attempt is lost, the second finds what that one made.
-    let key = Uuid::new_v4().to_string();
-    let make =
-        || context.client.request(Method::POST, &["requests"]).header("Idempotency-Key", &key).json(&new);
-    let response = context.client.send(make, Patience::Short).await?;
-    let created: Created = context.client.read(response).await?;
+    let created = create(context, &new).await?;
     let cut = Cut::new(dump.bytes(), created.part_bytes)?;
     let upload = Upload { id: created.request.id, dump, scripts, scripts_link: created.scripts };
     upload.send(context, cut, Vec::new(), &args.wait).await
+}
+
+/// Makes a request.
+pub(crate) async fn create(context: &Context, new: &NewRequest) -> anyhow::Result<Created> {
+    // One key for one call: if the answer to the first attempt is lost, the second finds what that one made.
+    let key = Uuid::new_v4().to_string();
+    let make =
+        || context.client.request(Method::POST, &["requests"]).header("Idempotency-Key", &key).json(new);
+    let response = context.client.send(make, Patience::Short).await?;
+    Ok(context.client.read(response).await?)
+}
+
+/// Sends the rest of a dump whose upload was interrupted, and gives its request.
+pub(crate) async fn upload_again(
+    context: &Context,
+    id: Uuid,
+    path: &Path,
+    scripts: Option<&Path>,
+) -> anyhow::Result<Request> {
+    let dump = Dump::open(path)?;
+    let scripts = scripts.map(ScriptsFile::read).transpose()?;
+    let request = one(context, id).await?;
+    let path = ["requests", &id.to_string(), "upload"];
+    let state: UploadState = context.client.get(&path, &[], Patience::Short).await?;
+    check_scripts(&request, scripts.as_ref(), state.scripts.is_some())?;
+    let cut = Cut::new(dump.bytes(), state.part_bytes)?;
+    let upload = Upload { id, dump, scripts, scripts_link: state.scripts };
+    upload.send_both(context, cut, cut.kept(state.parts)).await
 }
 
 /// An upload that was interrupted.
@@ -169,7 +208,7 @@ async fn stay(context: &Context, id: Uuid, wait: &Wait) -> anyhow::Result<Exit> 
         let fetched = fetch(context, id, result, folder).await;
         files = fetched.with_context(|| format!("the upgrade is delivered, but not fetched; {how}"))?;
     }
-    finish(context, &request, &files)?;
+    ended(context, &Summary { request: &request, files: &files })?;
     Ok(Exit::of_state(request.state))
 }
 
@@ -187,18 +226,19 @@ async fn fetch(
 
 /// The request at its end and the files that were fetched.
 #[derive(Serialize)]
-struct Summary<'a> {
+pub(crate) struct Summary<'a> {
     #[serde(flatten)]
-    request: &'a Request,
-    files: &'a [PathBuf],
+    pub(crate) request: &'a Request,
+    pub(crate) files: &'a [PathBuf],
 }
 
-fn finish(context: &Context, request: &Request, files: &[PathBuf]) -> anyhow::Result<()> {
+/// Shows where staying has led.
+pub(crate) fn ended(context: &Context, stay: &Summary<'_>) -> anyhow::Result<()> {
     if context.print.is_json() {
-        context.print.json(&Summary { request, files })?;
+        context.print.json(stay)?;
         return Ok(());
     }
-    context.print.request(request, files, context.clock.now())?;
+    context.print.request(stay.request, stay.files, context.clock.now())?;
     Ok(())
 }
 

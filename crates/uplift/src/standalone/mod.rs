@@ -122,6 +122,8 @@ fn configuration(
     metrics: SocketAddr,
 ) -> Result<Config> {
     let objects = store.config();
+    let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let program = std::env::current_exe().context("find this program")?;
     let sandboxes = directory.path().join("sandboxes");
     let text = |text: &str| Value::String(text.to_owned());
     let section = |entries: Vec<(&str, Value)>| {
@@ -140,7 +142,14 @@ fn configuration(
                 ("secret_key", text(objects.secret_key.expose_secret())),
             ]),
         ),
-        ("dispatcher".to_owned(), section(vec![("listen", text(&listen.to_string()))])),
+        (
+            "dispatcher".to_owned(),
+            section(vec![
+                ("listen", text(&listen.to_string())),
+                // What runs here is what it hands out.
+                ("clients", section(vec![(&platform, text(&program.to_string_lossy()))])),
+            ]),
+        ),
         (
             "worker".to_owned(),
             section(vec![

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
 };
 use uplift_core::{
     api::{Request, UploadCompleted, UploadedPart},
@@ -25,7 +26,7 @@ use uplift_core::{
 use uuid::Uuid;
 
 use super::{
-    Dump, ScriptsFile,
+    Dump, Growth, ScriptsFile,
     links::Links,
     parts::Cut,
     put::{Attempts, Refusal, put},
@@ -51,19 +52,40 @@ pub(crate) async fn send(
     sender.bar.set_position(kept.iter().filter_map(|part| part.bytes).sum());
     sender.bar.reset_eta();
 
-    let permits = Arc::new(Semaphore::new(cut.in_flight()));
-    let (pieces, coming) = mpsc::channel(cut.in_flight());
     let file = dump.reader()?;
-    let reading = tokio::task::spawn_blocking(move || read(file, cut, &there, &permits, &pieces));
-    let coming = stream::unfold(coming, async |mut coming| Some((coming.recv().await?, coming)));
-    let sending = coming.map(|piece| sender.put(piece)).buffer_unordered(cut.in_flight());
-    let mut parts: Vec<UploadedPart> = sending.try_collect().await?;
+    let (mut parts, reading) = sender
+        .put_all(cut.in_flight(), move |permits, pieces| read(file, cut, &there, permits, pieces))
+        .await?;
     // Before the reader's own word: a file that became shorter is better explained here.
     dump.check_unchanged()?;
     let sha256 = reading.await.context("end the reading of the dump")?.context("read the dump")?;
     sender.bar.finish_and_clear();
 
     parts.extend(kept);
+    parts.sort_by_key(|part| part.part);
+    complete(context, &id, &UploadCompleted { parts, sha256: Some(sha256) }).await
+}
+
+/// Sends a dump while it is being made, and completes the upload when it is whole.
+pub(crate) async fn send_growing(
+    context: &Context,
+    request: Uuid,
+    spool: File,
+    growth: Arc<Growth>,
+    cut: Cut,
+) -> anyhow::Result<Request> {
+    let id = request.to_string();
+    let wanted = cut.parts().map(|part| part.number).collect();
+    let sender = Sender {
+        context,
+        links: Links::new(&context.client, &id, wanted),
+        bar: print::growing_bar("dumping and uploading"),
+    };
+    let (mut parts, reading) = sender
+        .put_all(cut.in_flight(), move |permits, pieces| read_growing(spool, cut, &growth, permits, pieces))
+        .await?;
+    let sha256 = reading.await.context("end the reading of the dump")?.context("read the dump")?;
+    sender.bar.finish_and_clear();
     parts.sort_by_key(|part| part.part);
     complete(context, &id, &UploadCompleted { parts, sha256: Some(sha256) }).await
 }
@@ -121,6 +143,37 @@ fn read(
     Ok(format!("{:x}", hash.finalize()))
 }
 
+/// Hands over parts of a file that grows, each once it is full, and the last one when nothing comes any more.
+fn read_growing(
+    mut file: File,
+    cut: Cut,
+    growth: &Growth,
+    permits: &Arc<Semaphore>,
+    pieces: &mpsc::Sender<Piece>,
+) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let runtime = Handle::current();
+    let mut before = 0;
+    for part in cut.parts() {
+        let there = growth.wait(before + part.bytes)? - before;
+        let length = usize::try_from(there.min(part.bytes)).map_err(io::Error::other)?;
+        if length == 0 {
+            return Ok(format!("{:x}", hash.finalize()));
+        }
+        let permit = runtime.block_on(Arc::clone(permits).acquire_owned()).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        file.read_exact(&mut bytes)?;
+        hash.update(&bytes);
+        before += length as u64;
+        let piece = Piece { number: part.number, bytes: bytes.into(), _permit: permit };
+        pieces.blocking_send(piece).map_err(io::Error::other)?;
+    }
+    if growth.wait(before + 1)? > before {
+        return Err(io::Error::other("the dump is larger than a dump of this database can be"));
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}
+
 struct Sender<'a> {
     context: &'a Context,
     links: Links<'a>,
@@ -128,6 +181,20 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    /// Sends what a reader hands over, so many parts at once. Gives what the store took, and the reader, whose word comes last.
+    async fn put_all(
+        &self,
+        in_flight: usize,
+        read: impl FnOnce(&Arc<Semaphore>, &mpsc::Sender<Piece>) -> io::Result<String> + Send + 'static,
+    ) -> anyhow::Result<(Vec<UploadedPart>, JoinHandle<io::Result<String>>)> {
+        let permits = Arc::new(Semaphore::new(in_flight));
+        let (pieces, coming) = mpsc::channel(in_flight);
+        let reading = tokio::task::spawn_blocking(move || read(&permits, &pieces));
+        let coming = stream::unfold(coming, async |mut coming| Some((coming.recv().await?, coming)));
+        let sending = coming.map(|piece| self.put(piece)).buffer_unordered(in_flight);
+        Ok((sending.try_collect().await?, reading))
+    }
+
     /// Sends a part until the store has it.
     async fn put(&self, piece: Piece) -> anyhow::Result<UploadedPart> {
         let mut attempts = Attempts::new();

@@ -31,7 +31,7 @@ pub(in crate::ledger) async fn open(
         "INSERT INTO interventions
              (id, request_id, epoch, product, pack_digest, hop, step, failure, fingerprint, pattern, due_at)
          SELECT $2, id, epoch, product, pack_digest, $3, $4, $5, $6, $7,
-             coalesce(uploaded_at, now()) + make_interval(secs => $8)
+             coalesce(promised_from, now()) + make_interval(secs => $8)
          FROM requests WHERE id = $1",
     )
     .bind(request.0)
