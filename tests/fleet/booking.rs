@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use chrono::{SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
-use uplift_core::{Purpose, request::StateCode, sla};
+use uplift_core::{Clock, Purpose, request::StateCode, sla};
 use uplift_tests::{
     fleet::{Fleet, Options},
     repository,
@@ -35,7 +35,7 @@ async fn a_booked_upgrade_begins_at_its_hour_and_so_does_its_promise() {
     let fleet = Fleet::start().await;
     let dump = dump(&fleet).await;
     let mut submission = fleet.submission(Purpose::Test, &dump, "3.0", "shop");
-    let hour = (Utc::now() + TimeDelta::hours(3)).trunc_subsecs(0);
+    let hour = (Clock::System.now() + TimeDelta::hours(3)).trunc_subsecs(0);
     let booked = run(submission.args(["--not-before", &hour.to_rfc3339(), "--json"]));
     assert_eq!(booked["state"], "queued", "{booked}");
     let request = booked["id"].as_str().unwrap().parse().unwrap();

@@ -9,17 +9,21 @@ use std::{
 
 use serde_json::Value;
 use sqlx::Connection as _;
-use uplift_core::{RequestId, request::StateCode};
+use uplift_core::{RequestId, key, request::StateCode};
+use uplift_platform::objects::UploadId;
 use uplift_tests::{
-    compare, data,
+    compare, data, eventually,
     fleet::{Fleet, Options},
     packs,
     postgres::{Database, tool},
     process::binary,
+    proxy::{Fault, Proxy, Rule, Way},
     repository,
-    services::variable,
+    services::{Services, variable},
 };
 use url::Url;
+
+use crate::dumps;
 
 /// A customer's machine: a home of its own, and what finds the Postgres.
 struct Machine {
@@ -185,8 +189,7 @@ async fn what_was_interrupted_goes_on() {
     fleet.push_pack(&repository("deploy/packs/sample"));
     let mut fleet = fleet;
     let machine = Machine::new(&fleet);
-    let shop = Database::create("shop").await;
-    shop.psql_file(&repository("deploy/packs/sample/generate.sql"), &[("scale", "1")]);
+    let shop = dumps::sample().await;
     let name = shop.name.as_str();
     let words = ["test", "-d", name, "-t", "3.0", "--format", "plain"];
 
@@ -233,6 +236,51 @@ async fn what_was_interrupted_goes_on() {
             .any(|entry| { entry.unwrap().file_name().to_str().unwrap().ends_with("-3.0.sql") })
     );
     duplicate.remove().await;
+    shop.remove().await;
+    fleet.stop().await;
+}
+
+/// Killed when three of five parts are there, the dump is whole by then; the same command sends the other two.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_killed_sends_only_the_rest() {
+    let store = Proxy::tcp(Services::s3_address()).await;
+    let services = Services { public_s3: store.url(), ..Services::real() };
+    let fleet = Fleet::with(Options { services, ..Options::default() }).await;
+    fleet.push_pack(&repository("deploy/packs/sample"));
+    let machine = Machine::new(&fleet);
+    let shop = dumps::sample().await;
+    // What does not get smaller by being packed: 64 MiB and a little.
+    shop.psql_command(
+        "CREATE TABLE ballast AS SELECT i, decode(string_agg(md5(random()::text), ''), 'hex') AS noise
+         FROM generate_series(1, 66) AS i, generate_series(1, 65536) GROUP BY i",
+    );
+    let words = ["test", "-d", &shop.name, "-t", "3.0", "-x"];
+    let held = [4, 5]
+        .map(|part| store.add(Rule::after(Way::Requests, 0, Fault::Stall).on(format!("partNumber={part}&"))));
+    let mut sending = machine.uplift(&fleet, &words).spawn().unwrap();
+    let limit = Duration::from_secs(60);
+    eventually("both last parts are on their way", limit, async || {
+        held.iter().all(|held| held.happened() > 0).then_some(())
+    })
+    .await;
+    let request = newest(&fleet, 1).await;
+    let id = UploadId(fleet.request(request).await.upload_id.expect("an upload"));
+    eventually("the other parts are there", limit, async || {
+        let parts = fleet.objects.uploaded_parts(&key::source(request), &id).await.unwrap();
+        (parts.len() == 3).then_some(())
+    })
+    .await;
+    sending.kill().unwrap();
+    sending.wait().unwrap();
+    held.iter().for_each(|held| held.release());
+    let again = [1, 2, 3]
+        .map(|part| store.add(Rule::after(Way::Requests, 0, Fault::Cut).on(format!("partNumber={part}&"))));
+    let output = machine.run(&fleet, &words);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(&format!("request {request} goes on where it was")), "{said}");
+    assert!(said.contains("50.3 MB are there already"), "{said}");
+    assert!(again.iter().all(|again| again.happened() == 0), "a part that was there was sent again");
     shop.remove().await;
     fleet.stop().await;
 }

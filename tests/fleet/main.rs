@@ -9,6 +9,7 @@ mod bad_input;
 mod booking;
 mod browser;
 mod comparison;
+mod contract;
 mod customer;
 mod discretion;
 mod dumps;

@@ -4,21 +4,16 @@
 
 mod interventions;
 mod overrides;
+mod products;
 mod sessions;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    event::Level,
-    failure::Failure,
-    format::Format,
-    pack::{Detect, Preflight},
-    purpose::Purpose,
-    request::StateCode,
-    scripts::Scripts,
+    event::Level, failure::Failure, format::Format, purpose::Purpose, request::StateCode, scripts::Scripts,
 };
 
 pub use interventions::{
@@ -26,6 +21,7 @@ pub use interventions::{
     Retried, RetryWanted, SavedView, Text,
 };
 pub use overrides::{NewOverride, OverrideView, RemovedView};
+pub use products::{AnnouncedView, EstimateView, ProductView, WayView};
 pub use sessions::{SessionEnd, SessionLine, SessionLog, SessionView};
 
 /// `POST /api/v1/requests`.
@@ -243,22 +239,6 @@ pub struct Progress {
     pub percent: u8,
 }
 
-/// How long an upgrade takes, by how long those before it took.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct EstimateView {
-    /// Half of those before took no longer, in seconds.
-    pub p50_seconds: u64,
-    /// Nine of ten took no longer, in seconds.
-    pub p90_seconds: u64,
-    /// Whether those were of this very database; else of others that went the same way and were about as large.
-    pub own: bool,
-    /// How many those were.
-    pub samples: u64,
-    /// Whether this one has been running for longer than nine in ten.
-    pub longer_than_usual: bool,
-}
-
 /// What a delivered request offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -397,44 +377,4 @@ pub struct IssuedToken {
     pub secret: String,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
-}
-
-/// A product that can be upgraded, as its current pack has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ProductView {
-    /// Such as `odoo`.
-    pub product: String,
-    /// Its name, for people.
-    pub title: String,
-    /// The versions that may be asked for.
-    pub targets: Vec<String>,
-    /// Those that are to come.
-    pub announced: Vec<AnnouncedView>,
-    /// How to tell that a database is of this product, and at which version.
-    pub detect: Detect,
-}
-
-/// A version that is to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AnnouncedView {
-    /// The version.
-    pub version: String,
-    /// The day on which it is expected to be ready.
-    pub expected: NaiveDate,
-}
-
-/// `GET /api/v1/products/{product}/way`: how a database would get from one version to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct WayView {
-    /// The versions on the way, the target the last one; empty where there is no way.
-    pub versions: Vec<String>,
-    /// Why there is no way, and where there are ways instead.
-    pub refusal: Option<String>,
-    /// What to ask the database before it is upgraded: each row is a problem.
-    pub preflight: Vec<Preflight>,
-    /// How long it takes, where that is known.
-    pub estimate: Option<EstimateView>,
 }

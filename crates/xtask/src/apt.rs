@@ -15,7 +15,7 @@ use crate::user;
 pub(crate) const PG_BIN: &str = "/usr/lib/postgresql/15/bin";
 
 /// A file or program, and the package that brings it.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 19] = [
     ("cc", "build-essential"),
     ("pkg-config", "pkg-config"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
@@ -29,8 +29,9 @@ const NEEDED: [(&str, &str); 18] = [
     ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
     ("/usr/lib/postgresql/15/bin/initdb", "postgresql-15"),
     // The tests hold our zips against those of its library, which is the one that Odoo uses.
-    ("curl", "curl"),
     ("python3", "python3"),
+    ("/usr/lib/python3.11/ensurepip", "python3-venv"),
+    ("curl", "curl"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
     // The pages are tested in a browser.

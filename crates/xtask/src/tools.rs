@@ -1,4 +1,4 @@
-//! Programs that cargo builds once and the cache keeps.
+//! Programs that cargo builds, or PyPI has, once, and the cache keeps.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,6 +59,29 @@ pub(crate) fn nextest(layout: &Layout) -> Result<(PathBuf, String)> {
         return Ok((PathBuf::from(NEXTEST.name), "on PATH".to_owned()));
     }
     NEXTEST.ensure(layout)
+}
+
+/// Checks the API against its own description, from PyPI.
+const SCHEMATHESIS: &str = "4.32.5";
+
+/// Schemathesis' program, and what was done to have it.
+pub(crate) fn schemathesis(layout: &Layout) -> Result<(PathBuf, String)> {
+    let root = layout.cache.join(format!("schemathesis-{SCHEMATHESIS}"));
+    let program = root.join("bin/schemathesis");
+    // The last file that is made, and only when all else is there.
+    let whole = root.join("whole");
+    if whole.exists() {
+        return Ok((program, format!("schemathesis {SCHEMATHESIS} cached")));
+    }
+    let log = layout.log("install-schemathesis");
+    let mut venv = Command::new("python3");
+    exec::logged(venv.args(["-m", "venv", "--clear"]).arg(&root), &log)
+        .context("make a place for schemathesis")?;
+    let mut pip = Command::new(root.join("bin/pip"));
+    pip.args(["install", "--quiet", &format!("schemathesis=={SCHEMATHESIS}")]);
+    exec::logged(&mut pip, &log).context("install schemathesis from PyPI")?;
+    std::fs::write(&whole, "").with_context(|| format!("write {}", whole.display()))?;
+    Ok((program, format!("schemathesis {SCHEMATHESIS} installed")))
 }
 
 impl Tool {

@@ -46,7 +46,7 @@ pub(crate) use interventions::words;
 pub(crate) use logs::{LogQuery, log};
 pub(crate) use overrides::{add_override, difference, promote_override};
 pub(crate) use problem::{ApiError, Kind};
-pub(crate) use requests::{ReportQuery, accept, cancel, delete, page_of, report, result};
+pub(crate) use requests::{ReportQuery, accept, cancel, delete, page_of, report, result, whole};
 
 use crate::{Context, web};
 

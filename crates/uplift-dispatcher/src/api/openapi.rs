@@ -4,7 +4,7 @@ use axum::{http::header, response::IntoResponse};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self,
+        self, Content, Ref, ResponseBuilder,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -41,7 +41,7 @@ use super::{
     ),
     components(schemas(uplift_core::api::Problem, uplift_core::api::LogLine)),
     security(("token" = [])),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Problems),
     tags(
         (name = "requests", description = "What a customer wants, and how far it is"),
         (name = "upload", description = "The dump, in parts, and the scripts, straight to the object store"),
@@ -59,6 +59,25 @@ impl Modify for Bearer {
     fn modify(&self, description: &mut openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         description.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// Whatever else an operation answers is a problem, such as no token, no such thing, or a body that is not JSON.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, description: &mut openapi::OpenApi) {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description("Anything else, in words for people and for programs")
+            .content("application/problem+json", problem)
+            .build();
+        for path in description.paths.paths.values_mut() {
+            let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
+            for operation in operations.into_iter().flatten() {
+                operation.responses.responses.insert("default".to_owned(), response.clone().into());
+            }
+        }
     }
 }
 

@@ -207,7 +207,7 @@ async fn request_page(
         overrides: context.ledger.layer_ran(id).await?,
         audit: if staff { context.ledger.audit(id).await? } else { Vec::new() },
         first_error: context.ledger.first_error(id).await?,
-        request: calls::view::request(request),
+        request: calls::whole(context, request).await?,
         lines,
         cut,
         own,

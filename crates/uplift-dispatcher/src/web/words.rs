@@ -1,6 +1,7 @@
 //! Times and figures in words, and foreign text made plain.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uplift_core::api::EstimateView;
 
 /// `26 Nov 18:07:09`, UTC.
 pub(super) fn time(at: &DateTime<Utc>) -> String {
@@ -37,6 +38,14 @@ pub(super) fn between(from: &DateTime<Utc>, to: Option<&DateTime<Utc>>, now: &Da
 #[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
 pub(super) fn millis(millis: &u64) -> String {
     format!("{:.1} s", *millis as f64 / 1000.0)
+}
+
+/// `20 min to 45 min, by 3 upgrades of this database`.
+pub(super) fn estimate(estimate: &EstimateView) -> String {
+    let time = |seconds: u64| span(TimeDelta::seconds(seconds.cast_signed()));
+    let of = if estimate.own { "this database" } else { "others that are alike" };
+    let (p50, p90) = (time(estimate.p50_seconds), time(estimate.p90_seconds));
+    format!("{p50} to {p90}, by {} upgrades of {of}", estimate.samples)
 }
 
 /// `1.2 MB`, in powers of 1000.

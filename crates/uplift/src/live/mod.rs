@@ -9,7 +9,6 @@ mod state;
 use std::{
     fs::File,
     io::{Read as _, Write as _},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -226,7 +225,7 @@ async fn dump_and_send(
 /// Writes what `pg_dump` says into the spool, to its good end.
 async fn write_down(child: &mut Child, mut spool: File, growth: Arc<Growth>) -> anyhow::Result<()> {
     let stdout = child.stdout.take().context("read from pg_dump")?;
-    let mut stdout = File::from(OwnedFd::from(stdout.into_owned_fd()?));
+    let mut stdout = File::from(stdout.into_owned_fd()?);
     let mut stderr = child.stderr.take().context("read from pg_dump")?;
     let written = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         let mut buffer = vec![0; 256 << 10];
