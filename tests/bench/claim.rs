@@ -274,14 +274,16 @@ fn history(waiting: i32) -> String {
          SELECT gen_random_uuid(), a.id, 'old ' || n FROM accounts a, generate_series(1, 20) n;
          CREATE TEMP TABLE numbered AS SELECT row_number() OVER (ORDER BY name, id) - 1 AS number, * FROM databases;
          INSERT INTO requests (id, account_id, database_id, purpose, target, state, outcome, source_name, epoch,
-             uploaded_at, started_at, finished_at)
+             uploaded_at, promised_from, started_at, finished_at)
          SELECT gen_random_uuid(), d.account_id, d.id, 'test', '3.0', 'delivered', '{{}}', 'dump.sql.gz', 1,
-             now() - interval '1 day', now() - interval '1 day', now() - interval '1 day'
+             now() - interval '1 day', now() - interval '1 day', now() - interval '1 day', now() - interval '1 day'
          FROM generate_series(1, {HISTORY}) n JOIN numbered d ON d.number = n % (SELECT count(*) FROM numbered);
          INSERT INTO attempts (request_id, epoch, worker_id, ended_at, outcome)
          SELECT id, 1, id, finished_at, 'delivered' FROM requests;
-         INSERT INTO requests (id, account_id, database_id, purpose, target, state, source_name, uploaded_at)
-         SELECT gen_random_uuid(), d.account_id, d.id, 'test', '3.0', 'queued', 'dump.sql.gz', now() + n * interval '1 ms'
+         INSERT INTO requests (id, account_id, database_id, purpose, target, state, source_name, uploaded_at,
+             promised_from)
+         SELECT gen_random_uuid(), d.account_id, d.id, 'test', '3.0', 'queued', 'dump.sql.gz',
+             now() + n * interval '1 ms', now() + n * interval '1 ms'
          FROM generate_series(1, {waiting}) n JOIN numbered d ON d.number = n % (SELECT count(*) FROM numbered);"
     )
 }

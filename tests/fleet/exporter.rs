@@ -67,14 +67,14 @@ async fn nothing_to_tell(exporter: &Exporter) {
 async fn waiting(fleet: &Fleet, exporter: &Exporter, request: RequestId) {
     exporter.says(r#"uplift_requests{state="queued",purpose="test"}"#, 1.0).await;
     exporter.says(r#"uplift_hint_queue_messages{queue="test"}"#, 1.0).await;
-    let deadline = format!("SELECT uploaded_at + interval '2 hours' FROM requests WHERE id = '{request}'");
+    let deadline = format!("SELECT promised_from + interval '2 hours' FROM requests WHERE id = '{request}'");
     exporter.says("uplift_earliest_deadline_timestamp_seconds", time(fleet, &deadline).await).await;
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 0.0).await;
 }
 
 /// The breach counts when the deadline passes, although the request is still open.
 async fn breached_while_it_waits(fleet: &Fleet, exporter: &Exporter, request: RequestId) {
-    update(fleet, &format!("uploaded_at = now() - interval '150 minutes' WHERE id = '{request}'"));
+    update(fleet, &format!("promised_from = now() - interval '150 minutes' WHERE id = '{request}'"));
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 1.0).await;
     let deadline = time(fleet, "SELECT now() - interval '30 minutes'").await;
     let told = exporter.scrape().await.0["uplift_earliest_deadline_timestamp_seconds"];
@@ -134,7 +134,7 @@ async fn at_the_edges(fleet: &Fleet, exporter: &Exporter, request: RequestId) {
         ("20 minutes", [1.0, 1.0, 1.0, 0.0]),
         ("20 minutes 0.000001 seconds", [0.0, 1.0, 1.0, 0.0]),
     ] {
-        update(fleet, &format!("uploaded_at = finished_at - interval '{took}' WHERE id = '{request}'"));
+        update(fleet, &format!("promised_from = finished_at - interval '{took}' WHERE id = '{request}'"));
         for (series, count) in [&twenty_minutes, two_hours, &met, &breached].into_iter().zip(counts) {
             exporter.says(series, count).await;
         }
@@ -154,7 +154,7 @@ async fn rejected_and_repaired_by_hand(fleet: &Fleet, exporter: &Exporter) {
     assert_eq!(figures.0[r#"uplift_stage_duration_seconds_count{stage="fetch"}"#], 2.0);
     // It ended before its deadline: no promise was met or breached.
     assert_eq!(figures.total("uplift_sla_events_total"), 2.0);
-    update(fleet, &format!("uploaded_at = finished_at - interval '3 hours' WHERE id = '{request}'"));
+    update(fleet, &format!("promised_from = finished_at - interval '3 hours' WHERE id = '{request}'"));
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 2.0).await;
     update(fleet, &format!("state = 'intervention', finished_at = NULL WHERE id = '{request}'"));
     exporter.says("uplift_interventions", 1.0).await;

@@ -85,7 +85,7 @@ async fn a_failed_script_opens_one_and_what_breaks_next_is_first() {
         assert_eq!(found.pattern, "sample 1.0-2.0/split-partners script_failed: it failed");
 
         let other = desk.failed(&acme, "other", &pack).await;
-        desk.set(other.request, "uploaded_at = uploaded_at - interval '1 hour'").await;
+        desk.set(other.request, "promised_from = promised_from - interval '1 hour'").await;
         let sql = "UPDATE interventions SET due_at = due_at - interval '1 hour' WHERE id = $1";
         sqlx::query(sql).bind(other.id.0).execute(&desk.pool).await.unwrap();
         assert_eq!(desk.open().await, [other.id, found.id]);

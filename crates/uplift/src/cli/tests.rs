@@ -1,6 +1,6 @@
 use clap::{CommandFactory as _, Parser as _};
 
-use super::Cli;
+use super::{Cli, Command, Task};
 use crate::exit;
 
 const REQUEST: &str = "01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77";
@@ -40,10 +40,26 @@ fn no_secret_fits_on_the_command_line() {
 
 #[test]
 fn what_needs_waiting_for_needs_the_wait() {
-    let parse = |rest: &[&str]| {
-        let base = ["uplift", "test", "--dump", "shop.sql", "-t", "18.0"];
-        Cli::try_parse_from(base.iter().chain(rest))
+    let parse_of = |of: [&str; 2], rest: &[&str]| {
+        let base = ["uplift", "test", of[0], of[1], "-t", "18.0"];
+        let cli = Cli::try_parse_from(base.iter().chain(rest))?;
+        let Task::Client(Command::Test(args)) = cli.task else { panic!("another command") };
+        let raw = |error: crate::exit::UsageError| {
+            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, error)
+        };
+        crate::live::check_words(&args).map_err(raw)
     };
+    let parse = |rest: &[&str]| parse_of(["--dump", "shop.sql"], rest);
+    let live = |rest: &[&str]| parse_of(["-d", "shop"], rest);
+    assert!(
+        live(&["--out", "."]).is_ok() && live(&["-x", "-j", "8"]).is_ok() && live(&["-r", "trial"]).is_ok()
+    );
+    assert!(live(&["--no-wait", "--out", "."]).is_err() && live(&["-x", "-r", "trial"]).is_err());
+    assert!(live(&["-c", "M123", "-e", "A=b", "--core-count", "4"]).is_ok(), "as for Odoo's own client");
+    assert!(
+        parse(&["-r", "trial"]).is_err() && parse(&["-x"]).is_err() && parse(&["--format", "plain"]).is_err()
+    );
+    assert!(Cli::try_parse_from(["uplift", "test", "-t", "18.0"]).is_err(), "of nothing");
     assert!(parse(&[]).is_ok());
     assert!(parse(&["--wait", "--out", "."]).is_ok());
     assert!(parse(&["--out", "."]).is_err());
