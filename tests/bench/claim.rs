@@ -248,6 +248,7 @@ async fn queue(ledger: &Ledger, customer: &Bearer, database: &str) {
         source_bytes: 4096,
         source_grows: false,
         booked_for: None,
+        email: None,
         idempotency_key: Some(request.to_string()),
         traceparent: None,
         upload_id: "upload".into(),

@@ -1,6 +1,6 @@
 //! The API keeps to its own description, whatever it is asked: Schemathesis asks.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use uplift_core::Purpose;
 use uplift_tests::{fleet::Fleet, services::variable};
@@ -20,7 +20,7 @@ async fn every_answer_is_one_that_is_described() {
     let request = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
     fleet.delivered(request).await;
     for token in [fleet.token(), fleet.ops_token()] {
-        let output = Command::new(variable("UPLIFT_TEST_SCHEMATHESIS"))
+        let output = Command::new(PathBuf::from(variable("UPLIFT_TEST_PYTHON_TOOLS")).join("schemathesis"))
             .arg("run")
             .arg(format!("{}/api/v1/openapi.json", fleet.server()))
             .args(["--url", fleet.server(), "-H", &format!("Authorization: Bearer {token}")])

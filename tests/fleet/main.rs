@@ -22,6 +22,7 @@ mod kept;
 mod live;
 mod majors;
 mod memory;
+mod notifications;
 mod odoo;
 mod odoo_upgrade;
 mod overrides;

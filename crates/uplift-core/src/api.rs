@@ -3,6 +3,7 @@
 //! With the feature `openapi` each type also describes itself.
 
 mod interventions;
+mod notifications;
 mod overrides;
 mod products;
 mod sessions;
@@ -20,6 +21,7 @@ pub use interventions::{
     Assignment, ClosedView, EntryView, HoldView, InterventionDetail, InterventionView, Reason, Released,
     Retried, RetryWanted, SavedView, Text,
 };
+pub use notifications::{DeliveryView, NewWebhook, WebhookData, WebhookMessage, WebhookView};
 pub use overrides::{NewOverride, OverrideView, RemovedView};
 pub use products::{AnnouncedView, EstimateView, ProductView, WayView};
 pub use sessions::{SessionEnd, SessionLine, SessionLog, SessionView};
@@ -45,6 +47,9 @@ pub struct NewRequest {
     /// What the result is to be packed as; as the dump, where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_format: Option<Format>,
+    /// Who is to hear of it by mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
     /// Not to be begun before this time, at most 30 days from now; at once, where this is absent. The promise begins then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,

@@ -8,7 +8,12 @@ use tokio_util::sync::CancellationToken;
 use uplift_core::Clock;
 use uplift_platform::{Config, Ledger, Objects, Publisher, config::DispatcherConfig};
 
-use crate::{api::Seen, catalog::Catalog, shells::Shells};
+use crate::{
+    api::Seen,
+    catalog::Catalog,
+    notify::{Mailer, Webhooks},
+    shells::Shells,
+};
 
 /// The clients of the three services, and the settings.
 #[derive(Debug)]
@@ -22,6 +27,10 @@ pub struct Context {
     pub(crate) hint_ttl: Duration,
     /// How long an attempt may take.
     pub(crate) attempt: Duration,
+    /// Sends mail.
+    pub(crate) mailer: Mailer,
+    /// Sends webhooks.
+    pub(crate) webhooks: Webhooks,
     /// Digests of the programs that are handed out.
     pub(crate) clients: tokio::sync::Mutex<BTreeMap<PathBuf, (Seen, String)>>,
     /// The current packs.
@@ -48,6 +57,8 @@ impl Context {
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),
             attempt: Duration::from_secs(config.worker.attempt_seconds),
+            mailer: Mailer::new(config.dispatcher.mail.as_ref()).context("set up mail")?,
+            webhooks: Webhooks::new(config.dispatcher.webhooks_to_private)?,
             clients: tokio::sync::Mutex::default(),
             catalog: Catalog::default(),
             shells: Shells::default(),

@@ -7,6 +7,7 @@
 pub mod api;
 mod catalog;
 mod context;
+mod notify;
 mod orphans;
 mod promote;
 mod retention;

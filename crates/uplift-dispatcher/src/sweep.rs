@@ -14,7 +14,7 @@ use uplift_platform::{
     objects::{ObjectsError, UploadId},
 };
 
-use crate::{Context, orphans, retention};
+use crate::{Context, notify, orphans, retention};
 
 /// A worker that was not seen for this long leaves the list.
 const FORGET_WORKERS: Duration = Duration::from_secs(600);
@@ -28,6 +28,7 @@ pub(crate) fn start(context: &Arc<Context>) -> TaskTracker {
     // Whatever tidying up is at can be broken off: the next round, or another dispatcher, does it again.
     tasks.spawn(context.stopping.clone().run_until_cancelled_owned(tidy_up(Arc::clone(context))));
     tasks.spawn(context.stopping.clone().run_until_cancelled_owned(orphans::watch(Arc::clone(context))));
+    tasks.spawn(context.stopping.clone().run_until_cancelled_owned(notify::run(Arc::clone(context))));
     tasks.close();
     tasks
 }

@@ -76,10 +76,24 @@ pub struct DispatcherConfig {
     pub result_days: u64,
     /// The largest dump that is taken, in bytes.
     pub max_dump_bytes: u64,
+    /// The server that mail goes out by; without it, none is sent.
+    pub mail: Option<MailConfig>,
+    /// Whether webhooks may lead into the network that the dispatcher stands in, and need not be https.
+    pub webhooks_to_private: bool,
     /// How customers reach the platform, such as `https://upgrade.example.com`; where it is empty, as each of them does.
     pub public_url: Option<Url>,
     /// The command line's programs that are handed out to machines that have none, by platform, such as `linux-x86_64`.
     pub clients: BTreeMap<String, PathBuf>,
+}
+
+/// How mail goes out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    /// `smtps://user:password@host`, or `smtp://host:port`, with `?tls=required` or `?tls=opportunistic` for STARTTLS.
+    pub url: SecretString,
+    /// Who it is from, such as `Uplift <uplift@example.com>`.
+    pub from: String,
 }
 
 /// What a worker needs.
@@ -181,6 +195,8 @@ impl Default for DispatcherConfig {
             result_days: 30,
             address: String::new(),
             max_dump_bytes: 1 << 40,
+            mail: None,
+            webhooks_to_private: false,
             public_url: None,
             clients: BTreeMap::new(),
         }

@@ -3,6 +3,7 @@
 mod mend;
 mod ops;
 mod submit;
+mod webhooks;
 mod when;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 pub use mend::{Alike, Holds, Interventions, NewOverride, Overrides, Said, Sessions, Why};
 pub use ops::{NewToken, Ops, OpsRequests, Packs, Role, Tokens};
+pub use webhooks::Webhooks;
 pub use submit::{Check, From, Restore, Restoring, Resume, Submit, Wait};
 
 use crate::exit;
@@ -206,6 +208,9 @@ Example:
     /// Accept a delivered test, so that production may follow
     #[command(after_help = "Example:\n  uplift accept 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Accept(One),
+    /// Be told of your requests by webhooks
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// For those who run the platform, and those who mend what failed
     #[command(subcommand)]
     Ops(Ops),

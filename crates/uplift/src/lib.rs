@@ -24,6 +24,7 @@ mod sessions;
 pub mod standalone;
 mod text;
 mod upload;
+mod webhooks;
 
 use std::process::ExitCode;
 

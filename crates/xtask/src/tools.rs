@@ -61,27 +61,26 @@ pub(crate) fn nextest(layout: &Layout) -> Result<(PathBuf, String)> {
     NEXTEST.ensure(layout)
 }
 
-/// Checks the API against its own description, from PyPI.
-const SCHEMATHESIS: &str = "4.32.5";
+/// From PyPI: what checks the API against its own description, and a server for mail.
+const PYTHON: [&str; 2] = ["schemathesis==4.32.5", "aiosmtpd==1.4.6"];
 
-/// Schemathesis' program, and what was done to have it.
-pub(crate) fn schemathesis(layout: &Layout) -> Result<(PathBuf, String)> {
-    let root = layout.cache.join(format!("schemathesis-{SCHEMATHESIS}"));
-    let program = root.join("bin/schemathesis");
+/// The folder with the programs from PyPI, and what was done to have it.
+pub(crate) fn python(layout: &Layout) -> Result<(PathBuf, String)> {
+    let words = PYTHON.join(" ");
+    let root = layout.cache.join(format!("python-{}", words.replace([' ', '='], "-")));
+    let programs = root.join("bin");
     // The last file that is made, and only when all else is there.
     let whole = root.join("whole");
     if whole.exists() {
-        return Ok((program, format!("schemathesis {SCHEMATHESIS} cached")));
+        return Ok((programs, format!("{words} cached")));
     }
-    let log = layout.log("install-schemathesis");
+    let log = layout.log("install-python");
     let mut venv = Command::new("python3");
-    exec::logged(venv.args(["-m", "venv", "--clear"]).arg(&root), &log)
-        .context("make a place for schemathesis")?;
-    let mut pip = Command::new(root.join("bin/pip"));
-    pip.args(["install", "--quiet", &format!("schemathesis=={SCHEMATHESIS}")]);
-    exec::logged(&mut pip, &log).context("install schemathesis from PyPI")?;
+    exec::logged(venv.args(["-m", "venv", "--clear"]).arg(&root), &log).context("make a place for Python's programs")?;
+    let mut pip = Command::new(programs.join("pip"));
+    exec::logged(pip.args(["install", "--quiet"]).args(PYTHON), &log).with_context(|| format!("install {words} from PyPI"))?;
     std::fs::write(&whole, "").with_context(|| format!("write {}", whole.display()))?;
-    Ok((program, format!("schemathesis {SCHEMATHESIS} installed")))
+    Ok((programs, format!("{words} installed")))
 }
 
 impl Tool {

@@ -215,6 +215,7 @@ pub(super) fn wish(database: &str, purpose: Purpose) -> Submission {
         source_bytes: 4096,
         source_grows: false,
         booked_for: None,
+        email: None,
         result_format: None,
         idempotency_key: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),

@@ -15,6 +15,7 @@ mod scripts;
 mod sessions;
 mod submit;
 mod uploads;
+mod webhooks;
 pub(crate) mod view;
 
 use std::{
@@ -68,6 +69,11 @@ pub fn router(context: Arc<Context>) -> Router {
         .route_layer(middleware::from_fn(|request, next| answer_within(LONG_PATIENCE, request, next)));
     let quick = Router::new()
         .route("/openapi.json", get(openapi::show))
+        .route("/webhooks", post(webhooks::add).get(webhooks::list))
+        .route("/webhooks/{id}", routing::delete(webhooks::remove))
+        .route("/webhooks/{id}/enable", post(webhooks::enable))
+        .route("/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/deliveries/{id}/replay", post(webhooks::replay))
         .route("/products", get(products::list))
         .route("/products/{product}/way", get(products::way))
         .route("/requests", post(submit::submit).get(requests::list))

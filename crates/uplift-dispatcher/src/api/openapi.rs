@@ -11,7 +11,7 @@ use utoipa::{
 
 use super::{
     clients, health, interventions, logs, ops, overrides, problem, products, requests, sessions, submit,
-    uploads,
+    uploads, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use super::{
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
+        webhooks::add, webhooks::list, webhooks::remove, webhooks::enable, webhooks::deliveries, webhooks::replay,
         products::list, products::way,
         submit::submit, requests::list, requests::show, requests::cancel, requests::accept, requests::delete,
         requests::steps,
@@ -45,6 +46,7 @@ use super::{
     tags(
         (name = "requests", description = "What a customer wants, and how far it is"),
         (name = "upload", description = "The dump, in parts, and the scripts, straight to the object store"),
+        (name = "webhooks", description = "Where an account hears of its requests"),
         (name = "results", description = "What a delivered request offers"),
         (name = "engineers", description = "For engineers' tokens, and operators'"),
         (name = "operators", description = "For operators' tokens only"),

@@ -28,7 +28,7 @@ use super::{
     uploads::Cut,
     view,
 };
-use crate::Context;
+use crate::{Context, notify};
 
 /// The longest name of a database, in characters.
 const LONGEST_DATABASE: usize = 63;
@@ -76,6 +76,7 @@ pub(super) async fn submit(
             false => bytes(wish.bytes, context.settings.max_dump_bytes)?,
         },
         source_grows: wish.growing,
+        email: wish.email.map(|address| email(&context, address)).transpose()?,
         source_name: file_name(&wish.file_name),
         result_format: wish.result_format,
         scripts: wish.scripts.map(scripts::accepted).transpose()?.map(|scripts| (scripts, String::new())),
@@ -174,6 +175,14 @@ fn bytes(bytes: u64, most: u64) -> Result<u64> {
         ))),
         bytes => Ok(bytes),
     }
+}
+
+fn email(context: &Context, address: String) -> Result<String> {
+    if !context.mailer.sends() {
+        return Err(ApiError::invalid("this installation sends no mail: leave out `email`, or use a webhook"));
+    }
+    notify::check_mail(&address).map_err(ApiError::invalid)?;
+    Ok(address)
 }
 
 /// A time to begin at, in whole seconds: soon enough that the dump is not stale by then.

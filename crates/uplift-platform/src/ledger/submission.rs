@@ -21,6 +21,8 @@ pub struct Submission {
     pub purpose: Purpose,
     /// The version to go to.
     pub target: Version,
+    /// Who is to hear of it by mail.
+    pub email: Option<String>,
     /// Not to be begun before; at once, where this is empty.
     pub booked_for: Option<DateTime<Utc>>,
     /// The dump's file name, for people.
@@ -88,8 +90,10 @@ impl Ledger {
             "WITH submitted AS (
                  INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
                      traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format,
-                     scripts_bytes, scripts_sha256, scripts_upload_id, booked_for, source_grows)
-                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17, $18, $19)
+                     scripts_bytes, scripts_sha256, scripts_upload_id, booked_for, source_grows,
+                     notify_email)
+                 VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17, $18, $19,
+                     $20)
                  ON CONFLICT (account_id, idempotency_key) DO NOTHING RETURNING id)
              INSERT INTO audit (actor, action, request_id) SELECT $14, 'submit', id FROM submitted",
         )
@@ -112,6 +116,7 @@ impl Ledger {
         .bind(wish.scripts.as_ref().map(|(_, upload)| upload))
         .bind(wish.booked_for)
         .bind(wish.source_grows)
+        .bind(wish.email.as_deref())
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {

@@ -7,7 +7,7 @@ use uplift_core::{
     request::{State, StateCode, Transition},
 };
 
-use super::{Conflict, LedgerError, intervention, json, production};
+use super::{Conflict, LedgerError, intervention, json, notification, production};
 
 /// Moves a request whose row is locked by the caller's transaction, and writes the audit.
 ///
@@ -55,6 +55,7 @@ pub(super) async fn apply(
         }
         _ => {}
     }
+    notification::note(connection, request, transition).await?;
     match state {
         State::Queued => production::queued(connection, request).await,
         _ => Ok(()),

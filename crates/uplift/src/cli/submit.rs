@@ -25,6 +25,9 @@ pub struct Submit {
     /// 2026-12-24T22:00:00+01:00
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub not_before: Option<DateTime<Utc>>,
+    /// Who is to hear of it by mail
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
     /// Your name for the database; its tests and its production share it [default: from the file's name]
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,

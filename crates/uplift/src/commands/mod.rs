@@ -24,7 +24,7 @@ use crate::{
     follow::{Followed, follow},
     live, ops,
     print::{self, Sink},
-    text,
+    text, webhooks,
 };
 
 /// Does what was asked.
@@ -42,6 +42,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
         Command::Cancel(args) => act(context, args.request, "cancel").await,
         Command::Delete(args) => act(context, args.request, "delete").await,
         Command::Accept(args) => act(context, args.request, "accept").await,
+        Command::Webhooks(command) => webhooks::execute(context, command).await,
         Command::Ops(command) => ops::execute(context, command).await,
     }
 }

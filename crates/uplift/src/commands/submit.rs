@@ -59,6 +59,7 @@ pub(super) async fn submit(context: &Context, purpose: Purpose, args: &Submit) -
         bytes: dump.bytes(),
         growing: false,
         not_before: args.not_before,
+        email: args.email.clone(),
         result_format: args.result_format,
         scripts: scripts.as_ref().map(|scripts| scripts.named().clone()),
     };

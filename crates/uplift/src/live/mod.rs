@@ -151,6 +151,7 @@ async fn begin(
         bytes: 2 * size + (64 << 20),
         growing: true,
         not_before: args.not_before,
+        email: args.email.clone(),
         result_format: args.result_format,
         scripts: scripts.as_ref().map(|scripts| scripts.named().clone()),
     };

@@ -52,7 +52,7 @@ pub(crate) fn ensure(layout: &Layout, started: &mut Started) -> Result<Env> {
     let _lock = layout.lock()?;
     step("packages", || apt::ensure(layout))?;
     step("garage build", || tools::garage(layout).map(|(_, text)| text))?;
-    step("schemathesis", || tools::schemathesis(layout).map(|(_, text)| text))?;
+    step("python tools", || tools::python(layout).map(|(_, text)| text))?;
     step("docker", || docker::ensure(layout, started))?;
     step("rabbitmq", || rabbitmq::ensure(layout, started))?;
     step("postgres", || postgres::ensure(layout, started))?;
@@ -61,7 +61,7 @@ pub(crate) fn ensure(layout: &Layout, started: &mut Started) -> Result<Env> {
     postgres::export(&mut env);
     rabbitmq::export(layout, &mut env);
     garage::export(&mut env);
-    env.set("UPLIFT_TEST_SCHEMATHESIS", tools::schemathesis(layout)?.0.display().to_string());
+    env.set("UPLIFT_TEST_PYTHON_TOOLS", tools::python(layout)?.0.display().to_string());
     env.set_paths(layout);
     Ok(env)
 }
