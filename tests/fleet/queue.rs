@@ -201,6 +201,7 @@ fn body(path: &str) -> &'static str {
         Some("overrides") => {
             r#"{"subject":"01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77","step":"1.0-2.0/a","change":{"action":"skip"},"reason":"words"}"#
         }
+        Some("webhooks") => r#"{"url":"https://example.com/"}"#,
         Some("assign") => r#"{"to":"tom"}"#,
         _ => "{}",
     }

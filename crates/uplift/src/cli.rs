@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 pub use mend::{Alike, Holds, Interventions, NewOverride, Overrides, Said, Sessions, Why};
 pub use ops::{NewToken, Ops, OpsRequests, Packs, Role, Tokens};
-pub use webhooks::Webhooks;
 pub use submit::{Check, From, Restore, Restoring, Resume, Submit, Wait};
+pub use webhooks::Webhooks;
 
 use crate::exit;
 

@@ -52,7 +52,8 @@ async fn list(context: &Context) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|webhook| {
-            let state = webhook.disabled_why.as_ref().map_or("in use".to_owned(), |why| format!("disabled: {why}"));
+            let state =
+                webhook.disabled_why.as_ref().map_or("in use".to_owned(), |why| format!("disabled: {why}"));
             vec![webhook.id.to_string(), text::line(&webhook.url), text::line(&state)]
         })
         .collect();

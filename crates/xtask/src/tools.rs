@@ -76,9 +76,11 @@ pub(crate) fn python(layout: &Layout) -> Result<(PathBuf, String)> {
     }
     let log = layout.log("install-python");
     let mut venv = Command::new("python3");
-    exec::logged(venv.args(["-m", "venv", "--clear"]).arg(&root), &log).context("make a place for Python's programs")?;
+    exec::logged(venv.args(["-m", "venv", "--clear"]).arg(&root), &log)
+        .context("make a place for Python's programs")?;
     let mut pip = Command::new(programs.join("pip"));
-    exec::logged(pip.args(["install", "--quiet"]).args(PYTHON), &log).with_context(|| format!("install {words} from PyPI"))?;
+    exec::logged(pip.args(["install", "--quiet"]).args(PYTHON), &log)
+        .with_context(|| format!("install {words} from PyPI"))?;
     std::fs::write(&whole, "").with_context(|| format!("write {}", whole.display()))?;
     Ok((programs, format!("{words} installed")))
 }

@@ -15,8 +15,8 @@ mod scripts;
 mod sessions;
 mod submit;
 mod uploads;
-mod webhooks;
 pub(crate) mod view;
+mod webhooks;
 
 use std::{
     sync::Arc,

@@ -179,7 +179,9 @@ fn bytes(bytes: u64, most: u64) -> Result<u64> {
 
 fn email(context: &Context, address: String) -> Result<String> {
     if !context.mailer.sends() {
-        return Err(ApiError::invalid("this installation sends no mail: leave out `email`, or use a webhook"));
+        return Err(ApiError::invalid(
+            "this installation sends no mail: leave out `email`, or use a webhook",
+        ));
     }
     notify::check_mail(&address).map_err(ApiError::invalid)?;
     Ok(address)

@@ -75,7 +75,13 @@ pub(crate) fn check(address: &str) -> Result<(), String> {
     }
 }
 
-fn message(due: &Due, from: &Mailbox, to: &str, request: &Request, site: Option<&Url>) -> anyhow::Result<Message> {
+fn message(
+    due: &Due,
+    from: &Mailbox,
+    to: &str,
+    request: &Request,
+    site: Option<&Url>,
+) -> anyhow::Result<Message> {
     let words = words(&due.notification.topic, request, site);
     let mut text = words.lines.join("\n\n");
     if let Some((name, link)) = &words.link {
@@ -93,7 +99,9 @@ fn words<'a>(topic: &str, request: &Request, site: Option<&Url>) -> Words<'a> {
     let database: String = request.database_name.chars().filter(|c| !c.is_control()).collect();
     let what = format!("{} of {database} to {}", request.purpose, request.target);
     let (event, line) = match topic {
-        "request.delivered" => ("delivered", "The upgraded database lies ready to be fetched, with its report."),
+        "request.delivered" => {
+            ("delivered", "The upgraded database lies ready to be fetched, with its report.")
+        }
         "request.needs_attention" => (
             "needs attention",
             "The upgrade failed, and our engineers have it. You need not do anything; it goes on once they are done.",
@@ -105,11 +113,7 @@ fn words<'a>(topic: &str, request: &Request, site: Option<&Url>) -> Words<'a> {
     lines.extend(reason(request));
     lines.push(format!("Request {}", request.id));
     let link = site.and_then(|site| site.join(&format!("requests/{}", request.id)).ok());
-    Words {
-        subject: format!("{what}: {event}"),
-        lines,
-        link: link.map(|link| ("See it", link.to_string())),
-    }
+    Words { subject: format!("{what}: {event}"), lines, link: link.map(|link| ("See it", link.to_string())) }
 }
 
 #[cfg(test)]

@@ -66,7 +66,9 @@ async fn send(context: &Context, due: &Due) -> Result<(), LedgerError> {
 fn later(attempts: u32, said: String) -> Sent {
     let pause = usize::try_from(attempts.saturating_sub(1)).ok().and_then(|index| PAUSES.get(index));
     match pause {
-        Some(&seconds) => Sent::Later(said, Duration::from_secs(seconds).mul_f64(rand::random_range(0.8..=1.2))),
+        Some(&seconds) => {
+            Sent::Later(said, Duration::from_secs(seconds).mul_f64(rand::random_range(0.8..=1.2)))
+        }
         None => Sent::GivenUp(said),
     }
 }

@@ -46,7 +46,11 @@ impl Webhooks {
     /// Whether something may be sent there at all.
     pub(crate) fn check(&self, url: &Url) -> Result<(), String> {
         if self.private {
-            return if matches!(url.scheme(), "http" | "https") { Ok(()) } else { Err("`url` is no http address".into()) };
+            return if matches!(url.scheme(), "http" | "https") {
+                Ok(())
+            } else {
+                Err("`url` is no http address".into())
+            };
         }
         if url.scheme() != "https" || !url.username().is_empty() || url.password().is_some() {
             return Err("`url` has to begin with https://, without a name or a password in it".into());
@@ -57,7 +61,11 @@ impl Webhooks {
             Some(Host::Domain(_)) => return Ok(()),
             None => return Err("`url` names no host".into()),
         };
-        if is_private(address) { Err(format!("`url` leads to {address}, which is none of the internet's")) } else { Ok(()) }
+        if is_private(address) {
+            Err(format!("`url` leads to {address}, which is none of the internet's"))
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) async fn send(&self, due: &Due, url: &str, secret: &str, request: &Request) -> Sent {
@@ -73,7 +81,13 @@ impl Webhooks {
         }
     }
 
-    async fn attempt(&self, due: &Due, url: &str, secret: &str, request: &Request) -> anyhow::Result<StatusCode> {
+    async fn attempt(
+        &self,
+        due: &Due,
+        url: &str,
+        secret: &str,
+        request: &Request,
+    ) -> anyhow::Result<StatusCode> {
         let url: Url = url.parse()?;
         self.check(&url).map_err(anyhow::Error::msg)?;
         let notification = &due.notification;
@@ -134,7 +148,13 @@ mod tests {
     fn a_url_that_leads_inside_is_refused() {
         let webhooks = Webhooks::new(false).unwrap();
         let check = |url: &str| webhooks.check(&url.parse().unwrap());
-        for inside in ["http://example.com/", "https://127.0.0.1/", "https://[::1]/", "https://0x7f.1/", "https://2130706433/"] {
+        for inside in [
+            "http://example.com/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+        ] {
             assert!(check(inside).is_err(), "{inside}");
         }
         assert!(check("https://a:b@example.com/").is_err());

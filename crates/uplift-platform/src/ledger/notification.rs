@@ -181,7 +181,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn add_webhook(&self, bearer: &Bearer, url: &str, secret: &str) -> Result<Webhook, LedgerError> {
+    pub async fn add_webhook(
+        &self,
+        bearer: &Bearer,
+        url: &str,
+        secret: &str,
+    ) -> Result<Webhook, LedgerError> {
         let id = Uuid::now_v7();
         let row = sqlx::query(
             "WITH audited AS (INSERT INTO audit (actor, action, detail)

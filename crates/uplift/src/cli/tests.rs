@@ -1,7 +1,7 @@
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{Cli, Command, Task};
-use crate::exit;
+use crate::exit::{self, UsageError};
 
 const REQUEST: &str = "01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77";
 
@@ -44,9 +44,7 @@ fn what_needs_waiting_for_needs_the_wait() {
         let base = ["uplift", "test", of[0], of[1], "-t", "18.0"];
         let cli = Cli::try_parse_from(base.iter().chain(rest))?;
         let Task::Client(Command::Test(args)) = cli.task else { panic!("another command") };
-        let raw = |error: crate::exit::UsageError| {
-            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, error)
-        };
+        let raw = |error: UsageError| clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, error);
         crate::live::check_words(&args).map_err(raw)
     };
     let parse = |rest: &[&str]| parse_of(["--dump", "shop.sql"], rest);
