@@ -7,6 +7,7 @@ mod postgres;
 mod state;
 
 use std::{
+    env,
     fs::File,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
@@ -37,6 +38,8 @@ use crate::{
 };
 use state::Kept;
 
+/// The dump has no room; what to do.
+const WRITE: &str = "write the dump into ~/.local/state/uplift (XDG_STATE_HOME, where that is set)";
 /// The longest name of a database, in bytes.
 const LONGEST_NAME: usize = 63;
 
@@ -50,7 +53,11 @@ pub(crate) async fn submit(
     let label = args.database.as_deref().unwrap_or(dbname);
     let again = again(purpose, args, dbname);
     let target = args.target.to_string();
-    let mut kept = Kept::open(&[context.client.server(), purpose.as_str(), label, dbname, &target])?;
+    // A name stands for a database on the server that libpq finds.
+    let server =
+        ["PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"].map(|name| env::var(name).unwrap_or_default());
+    let server = server.join("\0");
+    let mut kept = Kept::open(&[context.client.server(), purpose.as_str(), label, &server, dbname, &target])?;
     let request = match earlier(context, &mut kept).await? {
         Some(request) => {
             context.print.note(&format!("request {} goes on where it was", request.id));
@@ -232,9 +239,9 @@ async fn write_down(child: &mut Child, mut spool: File, growth: Arc<Growth>) -> 
         let mut buffer = vec![0; 256 << 10];
         loop {
             match stdout.read(&mut buffer).context("read from pg_dump")? {
-                0 => return spool.sync_all().context("write the dump"),
+                0 => return spool.sync_all().context(WRITE),
                 read => {
-                    spool.write_all(&buffer[..read]).context("write the dump")?;
+                    spool.write_all(&buffer[..read]).context(WRITE)?;
                     growth.add(read as u64);
                 }
             }
