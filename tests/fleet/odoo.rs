@@ -60,7 +60,7 @@ async fn a_version_without_a_path_is_refused(fleet: &Fleet, dump: &Path) {
     let refused = fleet.hand_in(Purpose::Test, dump, "16.0", "odoo").await;
     assert_eq!(refused.code, Some(10), "{refused:?}");
     let message = refused.message();
-    let expected = "there is no way from Odoo 17.0 to 16.0; supported upgrades of Odoo: 14.0 → 15.0, ";
+    let expected = "there is no way from Odoo 17.0 to 16.0; supported upgrades of Odoo: 14.0 → 17.0, ";
     assert!(message.starts_with(expected) && message.ends_with("17.0 → 19.0, 18.0 → 19.0"), "{message}");
     let [product, version] = ["product", "source_version"].map(|field| refused.request[field].as_str());
     assert_eq!((product, version), (Some("odoo"), Some("17.0")));
