@@ -86,9 +86,9 @@ fn field<'a>(said: &'a str, name: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no line `{name}` in:\n{said}")).trim()
 }
 
-/// The database that was restored, by its name in backticks.
+/// The database that was restored.
 fn restored(said: &str) -> Database {
-    Database::named(field(said, "restored as").trim_matches('`'))
+    Database::named(field(said, "restored as"))
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn one_command_upgrades_the_database_beside_itself() {
 
     // How long the next one takes is known by this one.
     let checked = machine.run(&fleet, &["check", "-d", name, "-t", "17.1"]);
-    assert!(field(&text(&checked), "takes").contains("by 1 upgrades of this database"), "{}", text(&checked));
+    assert!(field(&text(&checked), "takes").contains("by 1 upgrade of this database"), "{}", text(&checked));
 
     fleet.must(&["accept", &test.to_string()]);
     let production = machine

@@ -111,6 +111,17 @@ impl Printer {
         fetched: &[PathBuf],
         now: DateTime<Utc>,
     ) -> io::Result<()> {
+        self.request_with(request, fetched, None, now)
+    }
+
+    /// The same with the database that its result was restored as.
+    pub(crate) fn request_with(
+        self,
+        request: &Request,
+        fetched: &[PathBuf],
+        restored: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> io::Result<()> {
         let mut rows = vec![
             ("request", request.id.to_string()),
             ("database", text::line(&request.database)),
@@ -154,7 +165,8 @@ impl Printer {
             request.note.as_ref().map(|note| ("note", text::block(note, "      ").trim_start().to_owned())),
         );
         rows.extend(fetched.iter().map(|file| ("fetched", text::line(&file.to_string_lossy()))));
-        rows.extend(next(request, !fetched.is_empty()).map(|next| ("next", next)));
+        rows.extend(restored.map(|name| ("restored as", text::line(name))));
+        rows.extend(next(request, restored.is_some() || !fetched.is_empty()).map(|next| ("next", next)));
         self.fields(&rows)
     }
 
@@ -243,7 +255,9 @@ pub(crate) fn expected(estimate: &EstimateView) -> String {
     let of = if estimate.own { "this database" } else { "others that are alike" };
     let late = if estimate.longer_than_usual { "; it takes longer than usual" } else { "" };
     let (p50, p90) = (time(estimate.p50_seconds), time(estimate.p90_seconds));
-    format!("{p50} to {p90}, by {} upgrades of {of}{late}", estimate.samples)
+    let upgrades =
+        if estimate.samples == 1 { "1 upgrade".to_owned() } else { format!("{} upgrades", estimate.samples) };
+    format!("{p50} to {p90}, by {upgrades} of {of}{late}")
 }
 
 fn attached(scripts: &Scripts) -> String {

@@ -45,7 +45,9 @@ pub(super) fn estimate(estimate: &EstimateView) -> String {
     let time = |seconds: u64| span(TimeDelta::seconds(seconds.cast_signed()));
     let of = if estimate.own { "this database" } else { "others that are alike" };
     let (p50, p90) = (time(estimate.p50_seconds), time(estimate.p90_seconds));
-    format!("{p50} to {p90}, by {} upgrades of {of}", estimate.samples)
+    let upgrades =
+        if estimate.samples == 1 { "1 upgrade".to_owned() } else { format!("{} upgrades", estimate.samples) };
+    format!("{p50} to {p90}, by {upgrades} of {of}")
 }
 
 /// `1.2 MB`, in powers of 1000.

@@ -299,8 +299,7 @@ async fn bring_home(
             .json(&json!({ "request": request, "files": files, "restored": name, "filestore": store }))?;
         return Ok(());
     }
-    context.print.request(request, &files, context.clock.now())?;
-    context.print.out(&format!("restored as `{}`", text::line(&name)))?;
+    context.print.request_with(request, &files, Some(&name), context.clock.now())?;
     if let Some((path, files)) = filestore {
         context
             .print
