@@ -1,17 +1,19 @@
 //! Upgrades that wait for their hour or for their database, and say so; and how long they take.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, process::Command};
 
 use chrono::{SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use uplift_core::{Clock, Purpose, request::StateCode, sla};
 use uplift_tests::{
     fleet::{Fleet, Options},
-    repository,
     request::json,
 };
 
-use crate::dumps;
+use crate::{
+    dumps,
+    faults::{self, Extra, PAUSED, push_pausing_pack},
+};
 
 fn status(fleet: &Fleet, request: impl ToString) -> Value {
     json(&fleet.run(&["status", &request.to_string(), "--json"]))
@@ -44,7 +46,9 @@ async fn a_booked_upgrade_begins_at_its_hour_and_so_does_its_promise() {
     assert!(words.contains(&format!("booked for {}", hour.format("%Y-%m-%d %H:%M UTC"))), "{words}");
     let deadline: chrono::DateTime<Utc> = shown["deadline"].as_str().unwrap().parse().unwrap();
     assert_eq!(deadline, sla::deadline(hour));
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    // Workers look for work meanwhile, and find what came later.
+    let later = fleet.submit(Purpose::Test, &dump, "3.0", "other");
+    fleet.delivered(later).await;
     assert_eq!(fleet.request(request).await.state.code(), StateCode::Queued, "its hour has not come");
 
     // Its hour comes.
@@ -71,37 +75,37 @@ async fn a_booked_upgrade_begins_at_its_hour_and_so_does_its_promise() {
 #[tokio::test]
 async fn a_second_test_of_a_database_waits_and_says_why() {
     let fleet = Fleet::with(Options::default()).await;
-    fleet.push_pack(&repository("deploy/packs/sample"));
-    let dump = dump(&fleet).await;
+    push_pausing_pack(&fleet);
+    let dump = faults::dump(&fleet, "shop", Extra { pause: 5, ..Extra::default() }).await;
     let first = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
     fleet.delivered(first).await;
-    // What is held here is the database, not a worker: both have a free slot.
-    let mut blocker = fleet.database.connect().await;
+    let mut ledger = fleet.database.connect().await;
+    // What is taken is the database, not a worker: there are two.
     let second = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
+    fleet.reaches(second, PAUSED).await;
     let third = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
-    fleet.reaches(second, "state = 'running'").await;
-    let shown = status(&fleet, third);
-    if shown["state"] == "queued" {
-        let words = shown["held"]["message"].as_str().unwrap();
-        assert!(words.contains(&format!("request {second} of the same database runs")), "{words}");
-    }
-    let running = status(&fleet, second);
-    if running["state"] == "running" && !running["product"].is_null() {
-        assert_eq!(running["estimate"]["own"], true, "{running}");
-        assert_eq!(running["estimate"]["samples"], 1, "{running}");
-    }
+    let (running, shown) = (status(&fleet, second), status(&fleet, third));
+    assert_eq!((&running["state"], &shown["state"]), (&"running".into(), &"queued".into()));
+    assert_eq!(shown["held"]["kind"], "database");
+    let words = shown["held"]["message"].as_str().unwrap();
+    assert!(words.contains(&format!("request {second} of the same database runs")), "{words}");
+    let estimate = &running["estimate"];
+    assert_eq!((&estimate["own"], &estimate["samples"]), (&true.into(), &1.into()), "{running}");
+    assert!(estimate["p50_seconds"].as_u64().unwrap() >= 5, "{running}");
+    assert_eq!(running["progress"]["stage"], "upgrade", "{running}");
+    assert!((20..75).contains(&running["progress"]["percent"].as_u64().unwrap()), "{running}");
     fleet.delivered(second).await;
     fleet.delivered(third).await;
     let overlap: bool = sqlx::query_scalar(
         "SELECT bool_or(a.request_id <> b.request_id AND a.started_at < b.ended_at AND b.started_at < a.ended_at)
          FROM attempts a, attempts b",
     )
-    .fetch_one(&mut blocker)
+    .fetch_one(&mut ledger)
     .await
     .unwrap();
     assert!(!overlap, "one at a time");
     let expected: i64 = sqlx::query_scalar("SELECT count(*) FROM requests WHERE expected_p50 > 0")
-        .fetch_one(&mut blocker)
+        .fetch_one(&mut ledger)
         .await
         .unwrap();
     assert_eq!(expected, 2, "the first had nothing to be told by");

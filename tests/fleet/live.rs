@@ -2,15 +2,16 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Read as _},
     path::PathBuf,
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
 use sqlx::Connection as _;
 use uplift_core::{RequestId, key, request::StateCode};
-use uplift_platform::objects::UploadId;
+use uplift_platform::{ledger::Filter, objects::UploadId};
 use uplift_tests::{
     compare, data, eventually,
     fleet::{Fleet, Options},
@@ -122,7 +123,7 @@ async fn one_command_upgrades_the_database_beside_itself() {
     assert_eq!(checked.status.code(), Some(10), "{}", text(&checked));
     let found: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert!(found["refusal"].as_str().unwrap().contains("there is no way from"), "{found}");
-    assert!(fleet.ledger.requests(&uplift_platform::ledger::Filter::default()).await.unwrap().is_empty());
+    assert!(fleet.ledger.requests(&Filter::default()).await.unwrap().is_empty());
 
     // Word for word what a customer is told to type.
     let production = machine.run(&fleet, &["production", "-d", name, "-t", "17.1"]);
@@ -199,19 +200,27 @@ async fn what_was_interrupted_goes_on() {
     sqlx::raw_sql("LOCK TABLE erp_meta IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let dumping = machine.uplift(&fleet, &words).spawn().unwrap();
     let first = newest(&fleet, 1).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    eventually("pg_dump waits for the table", Duration::from_secs(30), async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'pg_dump' AND wait_event_type = 'Lock'";
+        (shop.value(waiting).await == "1").then_some(())
+    })
+    .await;
     let output = interrupt(dumping);
     lock.rollback().await.unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
     assert!(text(&output).contains("interrupted while dumping"), "{}", text(&output));
 
     // Made anew, and left while it is watched.
-    let watching = machine.uplift(&fleet, &words).spawn().unwrap();
+    let mut watching = machine.uplift(&fleet, &words).spawn().unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(watching.stderr.take().unwrap());
+    while !said.contains("queued: it begins as soon as a worker is free") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "it ended: {said}");
+    }
     let second = newest(&fleet, 2).await;
-    fleet.reaches(second, "state = 'queued'").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let output = interrupt(watching);
-    let said = text(&output);
+    stderr.read_to_string(&mut said).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("so it is made anew"), "{said}");
     assert!(said.contains(&format!("Come back with: uplift test -d {name} -t 3.0")), "{said}");
@@ -287,15 +296,11 @@ async fn an_upload_that_was_killed_sends_only_the_rest() {
 
 /// The newest request, once there are so many.
 async fn newest(fleet: &Fleet, count: usize) -> RequestId {
-    let begun = Instant::now();
-    loop {
-        let requests = fleet.ledger.requests(&uplift_platform::ledger::Filter::default()).await.unwrap();
-        if requests.len() == count {
-            return requests[0].id;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "no request came");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("a request is there", Duration::from_secs(30), async || {
+        let requests = fleet.ledger.requests(&Filter::default()).await.unwrap();
+        (requests.len() == count).then(|| requests[0].id)
+    })
+    .await
 }
 
 /// Ctrl-C.

@@ -223,10 +223,27 @@ pub struct FailureView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeldView {
+    /// For programs.
+    pub kind: HeldKind,
     /// For people.
     pub message: String,
     /// Since when.
     pub since: DateTime<Utc>,
+}
+
+/// What a queued request waits for, though a worker may be free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum HeldKind {
+    /// A hop on its way has failed for others, and is being mended.
+    Hop,
+    /// Production would not run as its accepted test ran.
+    Production,
+    /// The hour that it is booked for.
+    Booked,
+    /// Another request of its database.
+    Database,
 }
 
 /// How far a running request is.

@@ -190,7 +190,7 @@ Examples:
     Restore(Restore),
     /// Look at a database before anything is sent: its way, what will go wrong, and how long it takes
     #[command(after_help = "\
-Reads only, and sends nothing but versions and a size. Ends with 10 where the upgrade would be rejected.
+Reads only, and sends nothing but the database's name, its versions and its size. Ends with 10 where the upgrade would be rejected.
 
 Example:
   uplift check -d shop -t 18.0")]

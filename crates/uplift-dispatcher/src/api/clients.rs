@@ -88,6 +88,8 @@ fn server(context: &Context, headers: &HeaderMap) -> Result<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
     let host = text("host").and_then(|host| host.parse::<Authority>().ok());
+    // A name and a password before the host are nobody's business here.
+    let host = host.filter(|host| !host.as_str().contains('@'));
     let host = host.ok_or_else(|| ApiError::invalid("the request names no host: send the header Host"))?;
     Ok(format!("{scheme}://{host}"))
 }

@@ -177,6 +177,7 @@ fn bytes(bytes: u64, most: u64) -> Result<u64> {
     }
 }
 
+/// An address that mail can go to from here.
 fn email(context: &Context, address: String) -> Result<String> {
     if !context.mailer.sends() {
         return Err(ApiError::invalid(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use uplift_core::{
-    api,
-    request::{Delivery, State, StateCode},
+    api::{self, HeldKind},
+    request::{Delivery, Held, State, StateCode},
     sla,
 };
 use uplift_platform::ledger::{
@@ -83,20 +83,27 @@ pub(super) fn estimate(estimate: Estimate, running: Option<TimeDelta>) -> api::E
 /// Why it waits though it is queued: somebody has to act, its hour has not come, or its database is taken.
 fn held(request: &Request) -> Option<api::HeldView> {
     if let Some((held, since)) = &request.held {
-        return Some(api::HeldView { message: held.to_string(), since: *since });
+        let kind = match held {
+            Held::Hop { .. } => HeldKind::Hop,
+            Held::Production { .. } => HeldKind::Production,
+        };
+        return Some(api::HeldView { kind, message: held.to_string(), since: *since });
     }
     let since = request.uploaded_at.filter(|_| request.state.code() == StateCode::Queued)?;
-    let message = match (request.booked_for, request.busy_with) {
+    let (kind, message) = match (request.booked_for, request.busy_with) {
         (Some(booked), _) if request.early => {
-            format!("it waits: it is booked for {}", booked.format("%Y-%m-%d %H:%M UTC"))
+            (HeldKind::Booked, format!("it waits: it is booked for {}", booked.format("%Y-%m-%d %H:%M UTC")))
         }
-        (_, Some(other)) => format!(
-            "it waits: request {other} of the same database runs, and there is one at a time; this one begins by itself \
-             after it"
+        (_, Some(other)) => (
+            HeldKind::Database,
+            format!(
+                "it waits: request {other} of the same database runs, and there is one at a time; this one begins by \
+                 itself after it"
+            ),
         ),
         _ => return None,
     };
-    Some(api::HeldView { message, since })
+    Some(api::HeldView { kind, message, since })
 }
 
 fn result(request: &Request, delivery: &Delivery) -> api::ResultView {

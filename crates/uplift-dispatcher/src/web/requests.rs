@@ -10,7 +10,11 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
-use uplift_core::{Purpose, RequestId, api, request::StateCode};
+use uplift_core::{
+    Purpose, RequestId,
+    api::{self, HeldKind},
+    request::StateCode,
+};
 use uplift_platform::ledger::{
     AttemptEntry, Entry, Filter, Intervention, LedgerError, LogLine, OverrideEntry, Which,
 };
@@ -163,6 +167,13 @@ impl RequestPage {
     /// Whether what is shown goes to the end, so that what comes next belongs below it.
     fn is_live(&self) -> bool {
         !self.is_final() && !self.cut.1
+    }
+
+    /// Whether it waits since its accepted test ran otherwise, or for a hop: what an operator may let pass.
+    fn may_be_waived(&self) -> bool {
+        let kind = self.request.held.as_ref().map(|held| held.kind);
+        self.request.purpose == Purpose::Production
+            && matches!(kind, Some(HeldKind::Production | HeldKind::Hop))
     }
 
     fn can_accept(&self) -> bool {

@@ -38,7 +38,7 @@ use crate::{
 };
 use state::Kept;
 
-/// The dump has no room; what to do.
+/// What is done when a disk is full: it says where, and what moves it.
 const WRITE: &str = "write the dump into ~/.local/state/uplift (XDG_STATE_HOME, where that is set)";
 /// The longest name of a database, in bytes.
 const LONGEST_NAME: usize = 63;
