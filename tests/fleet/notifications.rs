@@ -275,6 +275,23 @@ async fn customers_are_told_by_mail_and_by_webhooks_whatever_the_other_side_does
     assert_eq!(heard[before].header("webhook-id"), id);
     told(&fleet, webhook, "204").await;
 
+    // What they find wrong is answered, one report at a time, and they are told.
+    let reported = request.to_string();
+    fleet.must(&["report", &reported, "The journal begins with 0"]);
+    let again = fleet.run(&["report", &reported, "and so do others"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is being looked at"), "{again:?}");
+    let open = output_json(&fleet.run(&["--json", "ops", "interventions", "list", "--request", &reported]));
+    let words = "Statements from before March are not in the dump";
+    fleet.must(&["ops", "interventions", "answer", open[0]["id"].as_str().unwrap(), words]);
+    let heard = receiver.heard(before + 2).await;
+    assert_eq!(serde_json::from_str::<Value>(&heard[before + 1].body).unwrap()["type"], "request.answered");
+    assert!(server.took("test of shop to 3.0: answered").await.contains(words));
+    assert!(fleet.must(&["status", &reported]).contains(words));
+    assert!(
+        !fleet.run(&["report", &rejected.id().to_string(), "x"]).status.success(),
+        "it was not delivered"
+    );
+
     // Others have none of it.
     let stranger = fleet.token_of("globex");
     for arguments in

@@ -37,14 +37,20 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
     let operator = Visitor::log_in(&fleet, fleet.ops_token()).await;
     let (ok, away, no, none) =
         (StatusCode::OK, StatusCode::SEE_OTHER, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND);
+    let (clash, wrong) = (StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY);
 
     // Page × role.
     for (path, expected) in [
+        ("/databases".to_owned(), [away, ok, ok, ok, ok]),
+        ("/new".to_owned(), [away, ok, ok, ok, ok]),
         ("/requests".to_owned(), [away, ok, ok, ok, ok]),
         (format!("/requests/{request}"), [away, ok, none, ok, ok]),
         (format!("/requests/{request}?line=1"), [away, ok, none, ok, ok]),
         (format!("/requests/{request}/log"), [away, ok, none, ok, ok]),
         (format!("/requests/{request}/state"), [away, ok, none, ok, ok]),
+        (format!("/requests/{request}/upload"), [away, clash, none, none, clash]),
+        (format!("/requests/{request}/report"), [away, clash, none, clash, clash]),
+        (format!("/requests/{request}/result"), [away, clash, none, clash, clash]),
         ("/interventions".to_owned(), [away, no, no, ok, ok]),
         (format!("/interventions/{intervention}"), [away, no, no, ok, ok]),
         (format!("/overrides/{}", Uuid::now_v7()), [away, no, no, none, none]),
@@ -80,6 +86,11 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
         (format!("/packs/{}/recall", "0".repeat(64)), [no, no, no, none]),
         (format!("/holds/{}/release", Uuid::now_v7()), [no, no, no, none]),
         (format!("/requests/{request}/delete"), [StatusCode::CONFLICT, none, none, StatusCode::CONFLICT]),
+        (format!("/requests/{request}/discrepancy"), [clash, none, none, clash]),
+        (format!("/interventions/{intervention}/answer"), [no, no, clash, clash]),
+        (format!("/requests/{request}/upload"), [clash, none, none, clash]),
+        (format!("/requests/{request}/upload/complete"), [ok, none, none, ok]),
+        ("/requests".to_owned(), [wrong, wrong, wrong, wrong]),
         (format!("/requests/{request}/accept"), [StatusCode::CONFLICT, none, none, StatusCode::CONFLICT]),
     ];
     for (path, expected) in &forms {
@@ -87,6 +98,7 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
             ("reason", if path.ends_with("reject") { "" } else { "because" }),
             ("text", "words"),
             ("to", "tom"),
+            ("part", "1"),
         ];
         for visitor in [&own, &other, &engineer, &operator] {
             forged(visitor, &engineer, path).await;
@@ -124,6 +136,8 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
     let state = fleet.request(failed.id()).await.state.code();
     assert_eq!(state, StateCode::Intervention, "somebody has done something to it");
 
+    every_route_is_closed_to(&other, &request, &intervention).await;
+
     // What was typed is there again.
     let csrf = operator.csrf().await;
     let fields = [("csrf", csrf.as_str()), ("to", "nobody <b>"), ("reason", "x")];
@@ -150,6 +164,46 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
     );
     fleet.must(&["cancel", &request]);
     fleet.stop().await;
+}
+
+/// Whatever has a name in its address, as the routes have it, is closed to a customer of another account: it is not there, or is
+/// not for customers.
+async fn every_route_is_closed_to(other: &Visitor, request: &str, intervention: &str) {
+    let source = std::fs::read_to_string(repository("crates/uplift-dispatcher/src/web/mod.rs")).unwrap();
+    let (csrf, mut seen) = (other.csrf().await, 0);
+    for route in source.split(".route(\"").skip(1) {
+        let (path, handlers) = route.split_once("\", ").unwrap();
+        let handlers = handlers.split_once('\n').unwrap().0;
+        if !path.contains('{') {
+            continue;
+        }
+        let id = match path.split('/').nth(1).unwrap() {
+            "requests" => request.to_owned(),
+            "interventions" => intervention.to_owned(),
+            _ => Uuid::now_v7().to_string(),
+        };
+        let acts = ["accept", "cancel", "delete", "discrepancy", "waive", "claim", "promote", "nonsense"];
+        let path = path.replace("{id}", &id).replace("{digest}", &"0".repeat(64));
+        for act in if path.contains("{act}") { &acts[..] } else { &acts[..1] } {
+            let path = path.replace("{act}", act);
+            let mut answers = Vec::new();
+            if handlers.contains("get(") {
+                answers.push(other.get(&path).await);
+            }
+            if handlers.contains("post(") {
+                let fields = [("csrf", csrf.as_str()), ("reason", "x"), ("text", "x"), ("part", "1")];
+                answers.push(other.post(&path, &fields, &[]).await);
+            }
+            assert!(!answers.is_empty(), "{path}: {handlers}");
+            for answer in answers {
+                let closed = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN);
+                assert!(closed, "{path}: {} {}", answer.status, answer.text);
+                assert!(!answer.text.contains("shop"), "{path}: {}", answer.text);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} routes were found");
 }
 
 /// A form that does not come from a page of the visitor's own.
@@ -184,9 +238,7 @@ async fn a_login_takes_a_token_and_gives_a_cookie_that_scripts_do_not_see() {
     assert!(answer.status == StatusCode::UNAUTHORIZED && answer.cookie.is_empty(), "{}", answer.text);
     let away = [("origin", "https://evil.example.com")];
     assert_eq!(nobody.post("/login", &[("token", fleet.token())], &away).await.status, StatusCode::FORBIDDEN);
-    for (next, to) in
-        [("/packs", "/packs"), ("https://evil.example.com", "/requests"), ("//evil", "/requests")]
-    {
+    for (next, to) in [("/packs", "/packs"), ("https://evil.example.com", "/"), ("//evil", "/")] {
         let fields = [("token", fleet.ops_token()), ("next", next)];
         let answer = nobody.post("/login", &fields, &[("x-forwarded-proto", "https")]).await;
         assert_eq!((answer.status, answer.location.as_str()), (StatusCode::SEE_OTHER, to));

@@ -196,7 +196,7 @@ fn body(path: &str) -> &'static str {
         Some("parts") => r#"{"parts":[1]}"#,
         Some("complete") => r#"{"parts":[{"part":1,"etag":"x"}]}"#,
         Some("tokens") => r#"{"account":"globex","role":"operator","label":"mine","days":1}"#,
-        Some("comment" | "note") => r#"{"text":"words"}"#,
+        Some("comment" | "note" | "answer" | "discrepancy") => r#"{"text":"words"}"#,
         Some("reject" | "retry" | "recall" | "remove" | "waive") => r#"{"reason":"words"}"#,
         Some("overrides") => {
             r#"{"subject":"01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77","step":"1.0-2.0/a","change":{"action":"skip"},"reason":"words"}"#

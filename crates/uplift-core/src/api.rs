@@ -7,6 +7,7 @@ mod notifications;
 mod overrides;
 mod products;
 mod sessions;
+mod uploads;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ pub use notifications::{DeliveryView, NewWebhook, WebhookData, WebhookMessage, W
 pub use overrides::{NewOverride, OverrideView, RemovedView};
 pub use products::{AnnouncedView, EstimateView, ProductView, WayView};
 pub use sessions::{SessionEnd, SessionLine, SessionLog, SessionView};
+pub use uploads::{PartLink, PartLinks, PartsWanted, UploadCompleted, UploadState, UploadedPart};
 
 /// `POST /api/v1/requests`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,72 +77,6 @@ pub struct Created {
     pub scripts: Option<Url>,
 }
 
-/// `POST /api/v1/requests/{id}/upload/parts`: asks for links for some parts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct PartsWanted {
-    /// Numbers of parts, from 1; at most 100 at once.
-    pub parts: Vec<u32>,
-}
-
-/// Links to put parts to, each with its number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PartLinks {
-    /// In the order in which they were asked for.
-    pub links: Vec<PartLink>,
-}
-
-/// A link to put one part to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PartLink {
-    /// The part's number, from 1.
-    pub part: u32,
-    /// `PUT` the bytes here; the answer's `ETag` header goes into [`UploadCompleted`].
-    pub url: Url,
-}
-
-/// `GET /api/v1/requests/{id}/upload`: what the store has, for going on with a broken upload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct UploadState {
-    /// The length of every part but the last, in bytes.
-    pub part_bytes: u64,
-    /// What is there.
-    pub parts: Vec<UploadedPart>,
-    /// `PUT` the scripts here; absent where none are attached, or where they are there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scripts: Option<Url>,
-}
-
-/// A part that the store has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct UploadedPart {
-    /// Its number, from 1.
-    pub part: u32,
-    /// What the store called it when it took it.
-    pub etag: String,
-    /// Its length in bytes; not needed for completing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
-}
-
-/// `POST /api/v1/requests/{id}/upload/complete`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct UploadCompleted {
-    /// All parts, in order.
-    pub parts: Vec<UploadedPart>,
-    /// The dump's sha256 in lower-case hexadecimal, where the client knows it: it is checked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-}
-
 /// A request as its customer sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -171,6 +107,9 @@ pub struct Request {
     /// What our engineers say about it.
     #[serde(default)]
     pub note: Option<String>,
+    /// What was reported of it as wrong, until an engineer has answered.
+    #[serde(default)]
+    pub discrepancy: Option<String>,
     /// While running: what it does, and how far that is.
     pub progress: Option<Progress>,
     /// How long it takes, where that is known and it has not ended; a list leaves it out.

@@ -37,7 +37,8 @@ pub mod exit {
             | Failure::DeadlinePassed { .. }
             | Failure::OutOfMemory { .. }
             | Failure::OutOfDisk { .. }
-            | Failure::Cancelled => INFRASTRUCTURE,
+            | Failure::Cancelled
+            | Failure::Discrepancy { .. } => INFRASTRUCTURE,
         }
     }
 }

@@ -52,6 +52,11 @@ pub enum Failure {
     },
     /// The customer took the request back.
     Cancelled,
+    /// The customer finds something wrong in what was delivered. No attempt ends with it.
+    Discrepancy {
+        /// What they say.
+        message: String,
+    },
 }
 
 /// What is wrong with an input, and what to do about it.
@@ -129,6 +134,7 @@ impl Failure {
             Self::OutOfMemory { .. } => "out_of_memory",
             Self::OutOfDisk { .. } => "out_of_disk",
             Self::Cancelled => "cancelled",
+            Self::Discrepancy { .. } => "discrepancy",
         }
     }
 
@@ -143,6 +149,7 @@ impl Failure {
             | Self::DeadlinePassed { place, .. }
             | Self::OutOfMemory { place }
             | Self::OutOfDisk { place } => place,
+            Self::Discrepancy { .. } => "result",
             Self::InputRejected(_) | Self::Released { .. } | Self::Held(_) | Self::Cancelled => "",
         }
     }
@@ -155,7 +162,7 @@ impl Failure {
         match self {
             Self::InputRejected(_) => Verdict::Reject,
             Self::Cancelled => Verdict::Cancel,
-            Self::ScriptFailed(_) => Verdict::Intervene,
+            Self::ScriptFailed(_) | Self::Discrepancy { .. } => Verdict::Intervene,
             Self::Released { .. } | Self::Held(_) => {
                 Verdict::Requeue { after: Duration::ZERO, counts: false }
             }
@@ -230,6 +237,7 @@ impl fmt::Display for Failure {
             Self::OutOfMemory { place } => write!(f, "{place} ran out of memory"),
             Self::OutOfDisk { place } => write!(f, "{place} ran out of disk"),
             Self::Cancelled => f.write_str("cancelled by the customer"),
+            Self::Discrepancy { message } => write!(f, "the customer reports: {message}"),
         }
     }
 }

@@ -41,7 +41,9 @@ impl Fingerprint {
             | Failure::InputRejected(Rejection { sqlstate, message, .. }) => {
                 (sqlstate.as_deref(), message.as_str())
             }
-            Failure::Infrastructure { message, .. } => (None, message.as_str()),
+            Failure::Infrastructure { message, .. } | Failure::Discrepancy { message } => {
+                (None, message.as_str())
+            }
             _ => (None, ""),
         };
         let code = code.unwrap_or_else(|| failure.code());

@@ -2,6 +2,7 @@
 //!
 //! This crate is pure. It opens no file, no socket and no clock; every other crate speaks its words.
 
+pub mod ansi;
 pub mod api;
 pub mod clock;
 pub mod event;

@@ -20,6 +20,8 @@ use crate::{
 pub struct Context {
     pub(crate) ledger: Ledger,
     pub(crate) objects: Objects,
+    /// Where pages send parts to.
+    pub(crate) upload_origin: String,
     pub(crate) hints: Publisher,
     pub(crate) clock: Clock,
     pub(crate) settings: DispatcherConfig,
@@ -49,10 +51,12 @@ impl Context {
     /// # Errors
     /// The ledger cannot be reached or migrated, or the object store is misconfigured.
     pub async fn open(config: &Config, stopping: CancellationToken) -> Result<Arc<Self>> {
+        let objects = Objects::new(&config.objects).context("set up the object store")?;
         Ok(Arc::new(Self {
+            upload_origin: objects.upload_origin().await.context("sign links to the object store")?,
+            objects,
             clock: Clock::System,
             ledger: Ledger::migrate(&config.ledger.url).await.context("open the ledger")?,
-            objects: Objects::new(&config.objects).context("set up the object store")?,
             hints: Publisher::start(config.hints.clone()),
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),

@@ -39,7 +39,7 @@ pub async fn serve(config: &Config, stopping: CancellationToken) -> Result<()> {
     context.shells.reached_at(&config.dispatcher.address, listening);
     tracing::info!(listen = %listening, "the dispatcher is up");
 
-    let sweep = sweep::start(&context);
+    let sweep = sweep::start(&context, config.objects.sets_cors);
     let server = axum::serve(listener, api::router(context))
         .with_graceful_shutdown(stopping.clone().cancelled_owned())
         .into_future();

@@ -22,15 +22,42 @@ const FORGET_WORKERS: Duration = Duration::from_secs(600);
 /// Starts sweeping. The tasks end when the context says so.
 ///
 /// There are several, so that an object store that is slow or down delays no request.
-pub(crate) fn start(context: &Arc<Context>) -> TaskTracker {
+pub(crate) fn start(context: &Arc<Context>, sets_cors: bool) -> TaskTracker {
     let tasks = TaskTracker::new();
     tasks.spawn(watch_requests(Arc::clone(context)));
     // Whatever tidying up is at can be broken off: the next round, or another dispatcher, does it again.
     tasks.spawn(context.stopping.clone().run_until_cancelled_owned(tidy_up(Arc::clone(context))));
     tasks.spawn(context.stopping.clone().run_until_cancelled_owned(orphans::watch(Arc::clone(context))));
     tasks.spawn(context.stopping.clone().run_until_cancelled_owned(notify::run(Arc::clone(context))));
+    if sets_cors {
+        tasks.spawn(context.stopping.clone().run_until_cancelled_owned(open_to_pages(Arc::clone(context))));
+    }
     tasks.close();
     tasks
+}
+
+/// Has the object store take parts from pages: once it is there, and once for all.
+async fn open_to_pages(context: Arc<Context>) {
+    let mut tick = ticks(&context);
+    loop {
+        tick.tick().await;
+        match context.objects.allow_pages().await {
+            Ok(changed) => {
+                tracing::info!(changed, "the object store takes parts from pages");
+                return;
+            }
+            Err(error @ (ObjectsError::Denied { .. } | ObjectsError::Invalid { .. })) => {
+                let error = format!("{error:#}");
+                tracing::warn!(
+                    error,
+                    "dumps cannot be uploaded on the page until the bucket's rules for other origins allow PUT and any \
+                     header: set them, and `sets_cors = false` in [objects]"
+                );
+                return;
+            }
+            Err(error) => handled("open the object store to pages", Err(error)),
+        }
+    }
 }
 
 /// Ends lost attempts, and hints at what can be claimed: at every tick, and at once when a request was queued.

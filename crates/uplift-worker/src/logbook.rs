@@ -8,7 +8,11 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 use tracing::Instrument as _;
-use uplift_core::{Clock, event::Level};
+use uplift_core::{
+    Clock,
+    ansi::{self, Piece},
+    event::Level,
+};
 use uplift_platform::{
     Ledger,
     ledger::{LedgerError, LogLine},
@@ -81,11 +85,18 @@ impl Logbook {
     }
 }
 
-/// Without what a terminal would obey or a ledger cannot hold, and not longer than a line may be.
+/// Without what a terminal would obey, colours apart, or a ledger cannot hold, and not longer than a line may be.
 fn clean(line: &str) -> String {
     let end = line.floor_char_boundary(MAX_LINE);
-    let mut text: String =
-        line[..end].chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+    let mut text = String::with_capacity(end);
+    for piece in ansi::pieces(&line[..end]) {
+        match piece {
+            Piece::Look(numbers) => text.extend(["\u{1b}[", numbers, "m"]),
+            Piece::Text(plain) => {
+                text.extend(plain.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }));
+            }
+        }
+    }
     if end < line.len() {
         text.push_str(" … (line cut)");
     }
@@ -173,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_and_holds_nothing_that_a_terminal_obeys() {
-        let text = clean(&format!("\u{1b}[31m{}", "ä".repeat(MAX_LINE)));
-        assert!(text.starts_with("\u{fffd}[31mä") && text.ends_with("ä … (line cut)"));
+    fn a_line_is_cut_and_holds_nothing_that_a_terminal_obeys_but_colours() {
+        let text = clean(&format!("\u{1b}[31m\u{1b}[2J{}", "ä".repeat(MAX_LINE)));
+        assert!(text.starts_with("\u{1b}[31m\u{fffd}[2Jä") && text.ends_with("ä … (line cut)"));
         assert!(text.len() < MAX_LINE + 30);
     }
 }

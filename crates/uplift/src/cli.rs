@@ -208,6 +208,19 @@ Example:
     /// Accept a delivered test, so that production may follow
     #[command(after_help = "Example:\n  uplift accept 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
     Accept(One),
+    /// Report what is wrong in a delivered upgrade: an engineer looks at it, and answers
+    #[command(after_help = "\
+The answer comes by mail and webhook, where you have them, and stands in `uplift status REQUEST`.
+
+Example:
+  uplift report 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'The bank journal begins with 0, and has to with 1204.50'")]
+    Report {
+        /// The request
+        request: Uuid,
+        /// What is wrong, and where it is seen
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
     /// Be told of your requests by webhooks
     #[command(subcommand)]
     Webhooks(Webhooks),

@@ -31,6 +31,9 @@ pub(crate) async fn execute(context: &Context, command: Interventions) -> anyhow
         Interventions::Note(said) => {
             act(context, said.intervention, "note", json!({ "text": said.text })).await?;
         }
+        Interventions::Answer(said) => {
+            act(context, said.intervention, "answer", json!({ "text": said.text })).await?;
+        }
         Interventions::Reject(why) => {
             act(context, why.intervention, "reject", json!({ "reason": why.reason })).await?;
         }

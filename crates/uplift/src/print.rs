@@ -161,6 +161,8 @@ impl Printer {
         if let Some(held) = &request.held {
             rows.push(("waits", format!("{}, since {}", text::line(&held.message), time(held.since))));
         }
+        let reported = request.discrepancy.as_ref();
+        rows.extend(reported.map(|said| ("reported", text::block(said, "      ").trim_start().to_owned())));
         rows.extend(
             request.note.as_ref().map(|note| ("note", text::block(note, "      ").trim_start().to_owned())),
         );

@@ -64,9 +64,12 @@ pub(crate) fn nextest(layout: &Layout) -> Result<(PathBuf, String)> {
 /// From PyPI: what checks the API against its own description, and a server for mail.
 const PYTHON: [&str; 2] = ["schemathesis==4.32.5", "aiosmtpd==1.4.6"];
 
+/// From PyPI too: axe, which finds pages that not everybody can read. What it comes with drives a browser, which is not needed.
+const AXE: &str = "axe-playwright-python==0.1.8";
+
 /// The folder with the programs from PyPI, and what was done to have it.
 pub(crate) fn python(layout: &Layout) -> Result<(PathBuf, String)> {
-    let words = PYTHON.join(" ");
+    let words = format!("{} {AXE}", PYTHON.join(" "));
     let root = layout.cache.join(format!("python-{}", words.replace([' ', '='], "-")));
     let programs = root.join("bin");
     // The last file that is made, and only when all else is there.
@@ -81,6 +84,9 @@ pub(crate) fn python(layout: &Layout) -> Result<(PathBuf, String)> {
     let mut pip = Command::new(programs.join("pip"));
     exec::logged(pip.args(["install", "--quiet"]).args(PYTHON), &log)
         .with_context(|| format!("install {words} from PyPI"))?;
+    let mut pip = Command::new(programs.join("pip"));
+    exec::logged(pip.args(["install", "--quiet", "--no-deps", AXE]), &log)
+        .with_context(|| format!("install {AXE} from PyPI"))?;
     std::fs::write(&whole, "").with_context(|| format!("write {}", whole.display()))?;
     Ok((programs, format!("{words} installed")))
 }

@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use uplift_tests::{eventually, fleet::Fleet};
 
 /// How long a page may take to show something, on a busy machine.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// What WebDriver calls a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -93,6 +94,12 @@ impl Browser {
         self.call(Method::POST, "url", Some(json!({ "url": url }))).await.unwrap();
     }
 
+    /// Opens a file.
+    pub(crate) async fn goes_to_file(&self, file: &Path) {
+        let url = format!("file://{}", file.display());
+        self.call(Method::POST, "url", Some(json!({ "url": url }))).await.unwrap();
+    }
+
     async fn find(&self, css: &str) -> Result<String, Value> {
         let wanted = json!({ "using": "css selector", "value": css });
         let found = self.call(Method::POST, "element", Some(wanted)).await?;
@@ -136,6 +143,31 @@ impl Browser {
         self.call(Method::POST, &format!("element/{found}/clear"), Some(json!({}))).await.unwrap();
         let keys = json!({ "text": text });
         self.call(Method::POST, &format!("element/{found}/value"), Some(keys)).await.unwrap();
+    }
+
+    /// Chooses a file.
+    pub(crate) async fn chooses(&self, css: &str, file: &Path) {
+        let found = self.element(css).await;
+        let keys = json!({ "text": file.to_str().unwrap() });
+        self.call(Method::POST, &format!("element/{found}/value"), Some(keys)).await.unwrap();
+    }
+
+    /// Picks an entry of a list by its value.
+    pub(crate) async fn picks(&self, css: &str, value: &str) {
+        self.clicks(&format!("{css} option[value='{value}']")).await;
+    }
+
+    /// Lets it send so many bytes a second from now on; as many as it can, with -1.
+    pub(crate) async fn uploads_at(&self, rate: i64) {
+        let limits = json!({
+            "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate,
+        });
+        for command in [
+            json!({ "cmd": "Network.enable", "params": {} }),
+            json!({ "cmd": "Network.emulateNetworkConditions", "params": limits }),
+        ] {
+            self.call(Method::POST, "goog/cdp/execute", Some(command)).await.unwrap();
+        }
     }
 
     /// Presses keys, wherever the focus is: `\u{e004}` is Tab, `\u{e007}` is Enter.
@@ -190,9 +222,24 @@ impl Browser {
             |entry: &&Value| !entry["message"].as_str().unwrap().contains(&format!("status of {status}"));
         let bad: Vec<_> = bad.into_iter().filter(told).collect();
         assert!(bad.is_empty(), "{what}: {bad:?}");
+        self.is_accessible(what).await;
         if let Some(folder) = std::env::var_os(SHOTS) {
             self.shot(&Path::new(&folder).join(format!("{what}.png"))).await;
         }
+    }
+
+    /// Fails if axe (<https://github.com/dequelabs/axe-core>) finds what is serious, or worse, for people who cannot see well or
+    /// use a mouse.
+    async fn is_accessible(&self, what: &str) {
+        self.asks(axe()).await;
+        let script = "const done = arguments[arguments.length - 1]; \
+            axe.run({ resultTypes: ['violations'] }).then((found) => done(found.violations \
+                .filter(({ impact }) => ['serious', 'critical'].includes(impact)) \
+                .map(({ id, nodes }) => id + ': ' + nodes.map((node) => node.html + ' ' + node.failureSummary).join('; '))), \
+                (error) => done(['axe failed: ' + error]))";
+        let body = json!({ "script": script, "args": [] });
+        let found = self.call(Method::POST, "execute/async", Some(body)).await.unwrap();
+        assert_eq!(found, json!([]), "{what}");
     }
 
     /// A picture of the whole page.
@@ -225,4 +272,17 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// The program that looks at pages, as it came from PyPI.
+fn axe() -> &'static str {
+    static AXE: OnceLock<String> = OnceLock::new();
+    AXE.get_or_init(|| {
+        let programs =
+            std::env::var_os("UPLIFT_TEST_PYTHON_TOOLS").expect("UPLIFT_TEST_PYTHON_TOOLS, by `cargo xtask`");
+        let libraries = Path::new(&programs).parent().unwrap().join("lib");
+        let python = std::fs::read_dir(libraries).unwrap().next().unwrap().unwrap().path();
+        let file = python.join("site-packages/axe_playwright_python/axe.min.js");
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    })
 }

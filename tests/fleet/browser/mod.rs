@@ -1,5 +1,6 @@
 //! The pages in a real browser: an engineer mends one database, and its customer accepts what came of it.
 
+mod customer;
 mod driver;
 
 use serde_json::json;

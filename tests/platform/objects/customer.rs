@@ -30,6 +30,34 @@ on_both_servers! {
     urls_are_signed_for_the_address_that_customers_reach,
 }
 
+/// The embedded server is not for pages.
+#[tokio::test]
+async fn pages_may_put_parts_and_nothing_else() {
+    let objects = Server::garage().objects();
+    objects.allow_pages().await.unwrap();
+    assert!(!objects.allow_pages().await.unwrap(), "said once, it is said");
+    let upload = objects.start_upload("dump").await.unwrap();
+    let link = objects.presign_part("dump", &upload, 1, TTL).await.unwrap();
+    assert_eq!(objects.upload_origin().await.unwrap(), link.origin().ascii_serialization());
+    // What a browser asks before a page of another origin may send anything.
+    let asks = async |method: &str| {
+        let request = http().request(reqwest::Method::OPTIONS, link.clone());
+        let request = request.header("origin", "https://up.example.com");
+        let request = request.header("access-control-request-method", method);
+        let request = request.header("access-control-request-headers", "content-type");
+        request.send().await.unwrap()
+    };
+    let answer = asks("PUT").await;
+    assert!(answer.status().is_success(), "{}", answer.status());
+    let headers = answer.headers();
+    assert_eq!(headers["access-control-allow-origin"], "*");
+    assert!(headers["access-control-allow-methods"].to_str().unwrap().contains("PUT"), "{headers:?}");
+    for method in ["GET", "DELETE", "POST"] {
+        assert!(asks(method).await.status().is_client_error(), "{method}");
+    }
+    objects.abort_upload("dump", &upload).await.unwrap();
+}
+
 async fn an_upload_goes_on_where_it_stopped(server: Server) {
     let objects = server.objects();
     let bytes = noise(11 * MIB);

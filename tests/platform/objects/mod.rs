@@ -56,6 +56,7 @@ impl Server {
             prefix: String::new(),
             stall_seconds: 30,
             patience_seconds: 20,
+            sets_cors: true,
         };
         Self { config, _embedded: None }
     }

@@ -75,8 +75,7 @@ pub(super) async fn show(
 ) -> Result<Json<InterventionDetail>> {
     let found = context.ledger.intervention(id).await?;
     let lines = context.ledger.last_lines(found.request, found.epoch).await?;
-    let lines =
-        lines.into_iter().map(|(_, line)| api::LogLine { at: line.at, level: line.level, text: line.text });
+    let lines = lines.iter().map(|(_, line)| view::line(line));
     let history = context.ledger.history(id).await?.into_iter();
     let history =
         history.map(|entry| EntryView { at: entry.at, by: entry.by, what: entry.what, text: entry.text });
@@ -182,6 +181,26 @@ pub(super) async fn note(
 ) -> Result<Json<InterventionView>> {
     context.ledger.note(id, &bearer, words("text", &wish.text)?).await?;
     shown(&context, id).await
+}
+
+/// Answers the customer who has reported a discrepancy, and closes it.
+#[utoipa::path(
+    post, path = "/api/v1/ops/interventions/{id}/answer", tag = "engineers", params(("id" = Uuid, Path)),
+    request_body = Text,
+    responses(
+        (status = 200, body = InterventionView),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "It is not the caller's, it is closed, or it is no discrepancy"),
+    )
+)]
+pub(super) async fn answer(
+    State(context): State<Arc<Context>>,
+    Engineer(bearer): Engineer,
+    Path(id): Path<InterventionId>,
+    Json(wish): Json<Text>,
+) -> Result<Json<InterventionView>> {
+    context.ledger.answer(id, &bearer, words("text", &wish.text)?).await?;
+    done(&context, id, "answered").await
 }
 
 /// Gives the request back to its customer, as rejected; the reason is what the customer reads.

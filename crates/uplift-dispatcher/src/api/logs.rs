@@ -19,8 +19,9 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use secrecy::SecretString;
 use serde::Deserialize;
-use uplift_core::{RequestId, api, event::Level};
+use uplift_core::{RequestId, ansi, api, event::Level};
 use uplift_platform::ledger::{LedgerError, LogLine};
 
 use super::{
@@ -70,7 +71,29 @@ pub(crate) async fn log(
     Query(query): Query<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    context.ledger.request(caller.scope(), id).await?;
+    let viewer =
+        Viewer { caller, cookie: None, line: |_, line| Ok(Event::default().json_data(view::line(line))?) };
+    follow(context, viewer, Path(id), Query(query), headers).await
+}
+
+/// Who looks at a log, and how its lines are shown to them.
+pub(crate) struct Viewer {
+    pub(crate) caller: Caller,
+    /// What a page's visitor shows: they see it for as long as they are logged in.
+    pub(crate) cookie: Option<SecretString>,
+    /// A line with its number as an event.
+    pub(crate) line: fn(u64, &LogLine) -> anyhow::Result<Event>,
+}
+
+/// The log for somebody, as text or followed.
+pub(crate) async fn follow(
+    context: Arc<Context>,
+    viewer: Viewer,
+    Path(id): Path<RequestId>,
+    Query(query): Query<LogQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    context.ledger.request(viewer.caller.scope(), id).await?;
     let line = last_event(&headers)?.or(query.after).unwrap_or(0);
     if !wants_events(&headers) {
         let body = Body::from_stream(text(context, id, line));
@@ -78,7 +101,7 @@ pub(crate) async fn log(
     }
     let follower = Follower {
         context,
-        caller,
+        viewer,
         checked_at: Instant::now(),
         id,
         line,
@@ -135,7 +158,7 @@ fn write_line(out: &mut String, line: &LogLine) {
     };
     // Writing to a String cannot fail.
     let _ = write!(out, "{} {level} ", line.at.format("%Y-%m-%dT%H:%M:%S%.3fZ"));
-    for c in line.text.chars() {
+    for c in ansi::without(&line.text).chars() {
         if c.is_control() && c != '\t' {
             out.extend(c.escape_default());
         } else {
@@ -149,7 +172,7 @@ fn write_line(out: &mut String, line: &LogLine) {
 /// not matter which dispatcher, or how many of them, a client has followed before.
 struct Follower {
     context: Arc<Context>,
-    caller: Caller,
+    viewer: Viewer,
     checked_at: Instant,
     id: RequestId,
     line: u64,
@@ -196,16 +219,21 @@ impl Follower {
         }
     }
 
-    /// Collects what is new; `false` where the caller's token is good no more. The request is read before its lines: once it has ended nothing is added to them, so
-    /// that lines read afterwards are all there are.
+    /// Collects what is new; `false` where the caller's token is good no more, or they have logged out. The request is read
+    /// before its lines: once it has ended nothing is added to them, so that lines read afterwards are all there are.
     async fn look(&mut self) -> anyhow::Result<bool> {
         if self.checked_at.elapsed() >= RECHECK {
-            if !self.context.ledger.token_is_valid(self.caller.0.token).await? {
+            let ledger = &self.context.ledger;
+            let valid = match &self.viewer.cookie {
+                Some(cookie) => ledger.login(cookie, true).await?.is_some(),
+                None => ledger.token_is_valid(self.viewer.caller.0.token).await?,
+            };
+            if !valid {
                 return Ok(false);
             }
             self.checked_at = Instant::now();
         }
-        let request = self.context.ledger.request(self.caller.scope(), self.id).await?;
+        let request = self.context.ledger.request(self.viewer.caller.scope(), self.id).await?;
         let ended = request.state.code().is_final();
         let page = self.context.ledger.log_after(self.id, self.line).await?;
         if page.lines.is_empty() && ended {
@@ -213,8 +241,8 @@ impl Follower {
             self.ready.push_back(Event::default().event("end").json_data(view::request(request))?);
         }
         for (number, line) in page.lines {
-            let line = api::LogLine { at: line.at, level: line.level, text: line.text };
-            self.ready.push_back(Event::default().event("line").id(number.to_string()).json_data(line)?);
+            let event = (self.viewer.line)(number, &line)?;
+            self.ready.push_back(event.event("line").id(number.to_string()));
             self.line = number;
         }
         Ok(true)
@@ -229,8 +257,11 @@ mod tests {
     fn a_line_of_text_is_one_line() {
         let at = "2026-11-21T05:48:00.1234Z".parse().unwrap();
         let mut text = String::new();
-        write_line(&mut text, &LogLine { at, level: Level::Warning, text: "zwölf\nline\t\u{1b}[31m".into() });
-        assert_eq!(text, "2026-11-21T05:48:00.123Z warning zwölf\\nline\t\\u{1b}[31m\n");
+        write_line(
+            &mut text,
+            &LogLine { at, level: Level::Warning, text: "zwölf\nli\u{1b}[31mne\t\u{1b}[2J".into() },
+        );
+        assert_eq!(text, "2026-11-21T05:48:00.123Z warning zwölf\\nline\t\\u{1b}[2J\n");
     }
 
     #[test]

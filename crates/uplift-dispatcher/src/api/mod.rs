@@ -44,10 +44,15 @@ pub use ops::check_token;
 pub(crate) use auth::Caller;
 pub(crate) use clients::Seen;
 pub(crate) use interventions::words;
-pub(crate) use logs::{LogQuery, log};
+pub(crate) use logs::{LogQuery, Viewer, follow as view_log};
 pub(crate) use overrides::{add_override, difference, promote_override};
 pub(crate) use problem::{ApiError, Kind};
-pub(crate) use requests::{ReportQuery, accept, cancel, delete, page_of, report, result, whole};
+pub(crate) use products::{list as products, product};
+pub(crate) use requests::{
+    ReportQuery, accept, cancel, delete, page_of, report, report_discrepancy, report_text, result, whole,
+};
+pub(crate) use submit::submit;
+pub(crate) use uploads::{complete as complete_upload, links as upload_links, state as upload_state};
 
 use crate::{Context, web};
 
@@ -76,14 +81,15 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/deliveries/{id}/replay", post(webhooks::replay))
         .route("/products", get(products::list))
         .route("/products/{product}/way", get(products::way))
-        .route("/requests", post(submit::submit).get(requests::list))
+        .route("/requests", post(submit).get(requests::list))
         .route("/requests/{id}", get(requests::show))
         .route("/requests/{id}/cancel", post(cancel))
         .route("/requests/{id}/accept", post(accept))
         .route("/requests/{id}/delete", post(delete))
+        .route("/requests/{id}/discrepancy", post(report_discrepancy))
         .route("/requests/{id}/source", get(requests::source))
         .route("/requests/{id}/steps", get(requests::steps))
-        .route("/requests/{id}/log", get(log))
+        .route("/requests/{id}/log", get(logs::log))
         .route("/requests/{id}/upload", get(uploads::state))
         .route("/requests/{id}/upload/parts", post(uploads::links))
         .route("/requests/{id}/result", get(result))
@@ -98,6 +104,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/ops/interventions/{id}/assign", post(interventions::assign))
         .route("/ops/interventions/{id}/comment", post(interventions::comment))
         .route("/ops/interventions/{id}/note", post(interventions::note))
+        .route("/ops/interventions/{id}/answer", post(interventions::answer))
         .route("/ops/interventions/{id}/reject", post(interventions::reject))
         .route("/ops/interventions/{id}/retry", post(interventions::retry))
         .route("/ops/interventions/{id}/dry-run", post(sessions::dry_run))
@@ -126,7 +133,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/readyz", get(health::ready))
         .layer(middleware::map_response(problem::translate))
         .merge(
-            web::router()
+            web::router(&context)
                 .route_layer(middleware::from_fn(|request, next| answer_within(PATIENCE, request, next)))
                 .layer(middleware::from_fn(traced)),
         )

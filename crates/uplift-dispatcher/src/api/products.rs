@@ -25,7 +25,7 @@ use crate::{Context, catalog};
     get, path = "/api/v1/products", tag = "requests",
     responses((status = 200, body = [ProductView]))
 )]
-pub(super) async fn list(State(context): State<Arc<Context>>, _: Caller) -> Result<Json<Vec<ProductView>>> {
+pub(crate) async fn list(State(context): State<Arc<Context>>, _: Caller) -> Result<Json<Vec<ProductView>>> {
     Ok(Json(catalog::current(&context).await?.iter().map(|pack| product(pack)).collect()))
 }
 

@@ -6,10 +6,11 @@ use axum::{
     Json,
     extract::{Path, Query, State},
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use uplift_core::{
     RequestId,
-    api::{self, Download, RequestList, StepView},
+    api::{self, Download, RequestList, StepView, Text},
     key,
     request::{Delivery, State as RequestState, StateCode},
 };
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     auth::Caller,
+    interventions::words,
     problem::{ApiError, Result},
     view,
 };
@@ -25,6 +27,9 @@ use crate::{Context, retention};
 
 /// How many requests a page of a list holds at most: the ledger's limit.
 const PAGE: usize = 100;
+
+/// A report for people is far shorter, in bytes.
+const LONGEST_REPORT: u64 = 64 << 20;
 
 /// Which requests to list.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -134,6 +139,29 @@ pub(crate) async fn accept(
     show(State(context), caller, Path(id)).await
 }
 
+/// Reports what is wrong in a delivered upgrade: an engineer looks at it, and answers in its `note`.
+#[utoipa::path(
+    post, path = "/api/v1/requests/{id}/discrepancy", tag = "requests", params(("id" = Uuid, Path)),
+    request_body = Text,
+    responses(
+        (status = 200, body = api::Request),
+        (status = 409, body = api::Problem, content_type = "application/problem+json",
+            description = "The request is not delivered, or what was reported before is not answered yet"),
+    )
+)]
+pub(crate) async fn report_discrepancy(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+    Json(wish): Json<Text>,
+) -> Result<Json<api::Request>> {
+    let text = words("text", &wish.text)?;
+    context.ledger.request(caller.reach(), id).await?;
+    context.ledger.report_discrepancy(id, text, &caller.0.actor()).await?;
+    tracing::info!(request.id = %id, "a discrepancy was reported");
+    show(State(context), caller, Path(id)).await
+}
+
 /// Removes everything of a request that has ended: dump, result, report, log. That it was there stays on record.
 #[utoipa::path(
     post, path = "/api/v1/requests/{id}/delete", tag = "requests", params(("id" = Uuid, Path)),
@@ -229,6 +257,12 @@ pub(crate) struct ReportQuery {
     format: Format,
 }
 
+impl ReportQuery {
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Html)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Format {
@@ -260,6 +294,13 @@ pub(crate) async fn report(
     };
     let name = view::file_name(&request, object);
     link(&context, id, &delivery, object, name).await
+}
+
+/// The report for people, whole.
+pub(crate) async fn report_text(context: &Context, caller: &Caller, id: RequestId) -> Result<Bytes> {
+    let (_, delivery) = delivered(context, caller, id).await?;
+    let key = key::attempt(id, delivery.epoch, "report.html");
+    Ok(context.objects.get(&key, LONGEST_REPORT).await?)
 }
 
 async fn delivered(context: &Context, caller: &Caller, id: RequestId) -> Result<(Request, Delivery)> {

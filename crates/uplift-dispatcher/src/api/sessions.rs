@@ -148,7 +148,7 @@ pub(super) async fn show(
     let line = |entry: uplift_platform::ledger::SessionLogLine| SessionLine {
         number: entry.number,
         typed: entry.typed,
-        line: api::LogLine { at: entry.line.at, level: entry.line.level, text: entry.line.text },
+        line: view::line(&entry.line),
     };
     Ok(Json(SessionLog { session, lines: lines.map(line).collect() }))
 }

@@ -60,7 +60,7 @@ const LONGEST_KEY: usize = 255;
             description = "A value is not accepted"),
     )
 )]
-pub(super) async fn submit(
+pub(crate) async fn submit(
     State(context): State<Arc<Context>>,
     Caller(bearer): Caller,
     headers: HeaderMap,

@@ -125,7 +125,7 @@ impl Cut {
             description = "The upload is over; where the request still awaits it, complete it once more"),
     )
 )]
-pub(super) async fn state(
+pub(crate) async fn state(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,
@@ -153,7 +153,7 @@ pub(super) async fn state(
             description = "The upload is over"),
     )
 )]
-pub(super) async fn links(
+pub(crate) async fn links(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,
@@ -189,7 +189,7 @@ pub(super) async fn links(
             description = "Parts or scripts are missing, or are not those that were announced"),
     )
 )]
-pub(super) async fn complete(
+pub(crate) async fn complete(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<RequestId>,

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use uplift_core::{
+    ansi,
     api::{self, HeldKind},
     request::{Delivery, Held, State, StateCode},
     sla,
 };
 use uplift_platform::ledger::{
-    Estimate, HeldHop, Intervention, OverrideEntry, PackEntry, Request, SessionEntry, StepTime, WorkerEntry,
+    Estimate, HeldHop, Intervention, LogLine, OverrideEntry, PackEntry, Request, SessionEntry, StepTime,
+    WorkerEntry,
 };
 
 /// A request as its customer sees it.
@@ -45,8 +47,8 @@ pub(crate) fn request(request: Request) -> api::Request {
         state,
         failure,
         held,
-        // What was said about a failure that is overcome says nothing any more.
-        note: request.note.filter(|_| !matches!(state, StateCode::Delivered | StateCode::Cancelled)),
+        note: request.note,
+        discrepancy: request.discrepancy,
         progress,
         estimate: None,
         queue_place: None,
@@ -63,6 +65,11 @@ pub(crate) fn request(request: Request) -> api::Request {
         source_deleted_at: request.source_deleted_at,
         deleted_at: request.deleted_at,
     }
+}
+
+/// A line of a log, without its colours.
+pub(super) fn line(line: &LogLine) -> api::LogLine {
+    api::LogLine { at: line.at, level: line.level, text: ansi::without(&line.text) }
 }
 
 /// An estimate, and whether what it is of has been running for longer.

@@ -107,10 +107,14 @@ fn words<'a>(topic: &str, request: &Request, site: Option<&Url>) -> Words<'a> {
             "The upgrade failed, and our engineers have it. You need not do anything; it goes on once they are done.",
         ),
         "request.rejected" => ("rejected", "The database cannot be upgraded as it is:"),
+        "request.answered" => ("answered", "An engineer has looked at what you reported:"),
         _ => ("in progress", "The dump has come, and the upgrade begins as soon as a worker is free."),
     };
     let mut lines = vec![line.to_owned()];
     lines.extend(reason(request));
+    if topic == "request.answered" {
+        lines.extend(request.note.clone());
+    }
     lines.push(format!("Request {}", request.id));
     let link = site.and_then(|site| site.join(&format!("requests/{}", request.id)).ok());
     Words { subject: format!("{what}: {event}"), lines, link: link.map(|link| ("See it", link.to_string())) }

@@ -7,7 +7,7 @@ use axum::{
 };
 use uplift_platform::ledger::{LedgerError, Role};
 
-use super::{ICON_PATH, SCRIPT_PATH, STYLE_PATH, visitor::Visitor, words};
+use super::{ICON_PATH, SCRIPT_PATH, STYLE_PATH, UPLOAD_PATH, visitor::Visitor, words};
 use crate::api::{ApiError, Kind};
 
 /// Around a page.
@@ -46,6 +46,11 @@ impl Frame {
 
     pub(super) fn icon(&self) -> &'static str {
         &ICON_PATH
+    }
+
+    /// Only where a dump can be sent.
+    pub(super) fn upload_script(&self) -> &'static str {
+        &UPLOAD_PATH
     }
 
     pub(super) fn script(&self) -> &'static str {

@@ -19,6 +19,7 @@ use uplift_platform::ledger::{
 };
 
 use super::{
+    ansi,
     fields::Fields,
     frame::{Frame, PageError, Result, answer, page},
     visitor::{Sent, Visitor},
@@ -102,10 +103,15 @@ impl InterventionPage {
         self.found.closed.is_none() && (self.mine || self.frame.is_operator())
     }
 
-    /// The step that an override is offered for.
+    /// Whether its customer has found something in what was delivered.
+    fn is_discrepancy(&self) -> bool {
+        matches!(self.found.failure, Failure::Discrepancy { .. })
+    }
+
+    /// The step that an override is offered for: the one that failed.
     fn step(&self) -> &str {
         let typed = self.typed.typed("overrides", "step");
-        if typed.is_empty() { &self.found.step } else { typed }
+        if typed.is_empty() && !self.is_discrepancy() { &self.found.step } else { typed }
     }
 
     fn action(&self) -> &str {
@@ -186,6 +192,7 @@ async fn perform(
         }
         "comment" => ledger.comment(id, bearer, text()?).await?,
         "note" => ledger.note(id, bearer, text()?).await?,
+        "answer" => ledger.answer(id, bearer, text()?).await?,
         "reject" => ledger.reject(id, bearer, reason()?).await?,
         "retry" => {
             let found = ledger.intervention(id).await?;

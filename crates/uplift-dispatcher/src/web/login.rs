@@ -91,7 +91,7 @@ fn local(next: &str) -> &str {
     // Browsers leave control characters out of an address, and take a backslash for a slash.
     let plain = !next.contains(|c: char| c.is_control() || c == '\\');
     let ours = plain && next.starts_with('/') && !next.starts_with("//");
-    if ours { next } else { "/requests" }
+    if ours { next } else { "/" }
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
             "/\\evil.example.com",
             "/a\nb",
         ] {
-            assert_eq!(local(elsewhere), "/requests");
+            assert_eq!(local(elsewhere), "/");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The pages, for customers, engineers and operators: rendered here, and readable without a script. What may be done is the
 //! ledger's to say, as for the API; a form's answer is a redirection, or the page again with what was typed.
 
+mod ansi;
+mod databases;
 mod fields;
 mod fleet;
 mod frame;
@@ -9,6 +11,7 @@ mod login;
 mod overrides;
 mod requests;
 mod sessions;
+mod uploads;
 mod visitor;
 mod words;
 
@@ -16,10 +19,9 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
-    extract::Request,
-    http::{HeaderValue, StatusCode, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Redirect, Response},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use sha2::{Digest as _, Sha256};
@@ -28,27 +30,30 @@ use crate::Context;
 
 const STYLE: &str = include_str!("../../templates/pages.css");
 const SCRIPT: &str = include_str!("../../templates/pages.js");
+const UPLOAD: &str = include_str!("../../templates/upload.js");
 const ICON: &str = include_str!("../../templates/icon.svg");
 
 /// Where they are served, which changes with what they say: browsers keep them for good.
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| path(STYLE, "css"));
 static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| path(SCRIPT, "js"));
+static UPLOAD_PATH: LazyLock<String> = LazyLock::new(|| path(UPLOAD, "js"));
 static ICON_PATH: LazyLock<String> = LazyLock::new(|| path(ICON, "svg"));
 
-/// No script but ours, nothing from elsewhere, in nobody's frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
 /// All pages.
-pub(crate) fn router() -> Router<Arc<Context>> {
+pub(crate) fn router(context: &Context) -> Router<Arc<Context>> {
+    let told = told(&context.upload_origin);
     let pages = Router::new()
-        .route("/", get(|| async { Redirect::to("/requests") }))
+        .route("/", get(databases::home))
+        .route("/databases", get(databases::list))
+        .route("/new", get(uploads::form))
         .route("/login", get(login::show).post(login::enter))
         .route("/logout", post(login::leave))
-        .route("/requests", get(requests::list))
+        .route("/requests", get(requests::list).post(uploads::create))
         .route("/requests/{id}", get(requests::show))
         .route("/requests/{id}/log", get(requests::log))
         .route("/requests/{id}/state", get(requests::state))
+        .route("/requests/{id}/upload", get(uploads::state).post(uploads::link))
+        .route("/requests/{id}/upload/complete", post(uploads::complete))
         .route("/requests/{id}/result", get(requests::result))
         .route("/requests/{id}/report", get(requests::report))
         .route("/requests/{id}/{act}", post(requests::act))
@@ -63,11 +68,18 @@ pub(crate) fn router() -> Router<Arc<Context>> {
         .route("/packs", get(fleet::packs))
         .route("/packs/{digest}/recall", post(fleet::recall))
         .route("/holds/{id}/release", post(fleet::release))
-        .layer(middleware::from_fn(guarded));
+        .layer(middleware::map_response(move |mut response: Response| {
+            for (name, value) in &told {
+                // A report has a policy of its own.
+                response.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
+            async { response }
+        }));
     Router::new()
         .merge(pages)
         .route(&STYLE_PATH, get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route(&SCRIPT_PATH, get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
+        .route(&UPLOAD_PATH, get(|| async { asset("text/javascript; charset=utf-8", UPLOAD) }))
         .route(&ICON_PATH, get(|| async { asset("image/svg+xml", ICON) }))
 }
 
@@ -85,20 +97,21 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// What every page tells the browser not to do.
-async fn guarded(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+/// What every page tells the browser not to do. A dump's parts go to the object store; all else stays here.
+fn told(upload_origin: &str) -> [(HeaderName, HeaderValue); 4] {
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self' {upload_origin}; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    // An origin is letters, digits and signs of a URL.
+    let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         // Forms of ours say where they come from, and nothing is told elsewhere.
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]
 }
 
 /// Behind a form that did what it should.

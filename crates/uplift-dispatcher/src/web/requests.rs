@@ -4,35 +4,42 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
+    Json,
     extract::{Path, Query, State},
-    http::HeaderMap,
-    response::{IntoResponse as _, Redirect, Response},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Redirect, Response, sse::Event},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uplift_core::{
     Purpose, RequestId,
-    api::{self, HeldKind},
+    api::{self, HeldKind, Text},
+    event::Stage,
     request::StateCode,
 };
 use uplift_platform::ledger::{
-    AttemptEntry, Entry, Filter, Intervention, LedgerError, LogLine, OverrideEntry, Which,
+    AttemptEntry, Entry, Filter, Intervention, LedgerError, LogLine, OverrideEntry, Request, Which,
 };
 use uuid::Uuid;
 
 use super::{
+    ansi, databases,
     fields::Fields,
     frame::{Frame, PageError, Result, answer, page},
-    visitor::{Sent, Visitor},
+    visitor::{Sent, Visitor, cookie},
     words,
 };
 use crate::{
     Context,
-    api::{self as calls, ApiError, Kind},
+    api::{self as calls, ApiError, Kind, view},
 };
 
 /// How many lines of a log a page shows at most.
 const LINES: usize = 1000;
+
+/// A report brings its style with it, and nothing else: what of a customer's data is in it runs nowhere.
+const REPORT: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'; sandbox";
 
 /// How many lines stand before the one that is asked for.
 const BEFORE: u64 = 30;
@@ -151,7 +158,25 @@ struct RequestPage {
     cut: (bool, bool),
     /// Whether its customer, or an operator, looks at it.
     own: bool,
+    /// The dump that a page may go on to send.
+    upload: Option<Upload>,
     typed: Fields,
+}
+
+/// A dump that is not here yet.
+struct Upload {
+    name: String,
+    bytes: u64,
+}
+
+impl Upload {
+    /// Of a request that awaits one; not where a command line sends it as it grows, or sends scripts too.
+    fn of(request: &Request) -> Option<Self> {
+        let awaited = request.state.code() == StateCode::AwaitingUpload;
+        let by_page = !request.source_grows && request.scripts.is_none();
+        let bytes = request.source_bytes.filter(|_| awaited && by_page)?;
+        Some(Self { name: request.source_name.clone(), bytes })
+    }
 }
 
 impl RequestPage {
@@ -162,6 +187,15 @@ impl RequestPage {
     /// The number of the last line shown: where a live log goes on.
     fn last(&self) -> u64 {
         self.lines.last().map_or(0, |(number, _)| *number)
+    }
+
+    fn standing(&self) -> String {
+        standing(&self.request)
+    }
+
+    /// The stages of an upgrade, in order.
+    fn stages() -> [&'static str; 6] {
+        Stage::ALL.map(Stage::as_str)
     }
 
     /// Whether what is shown goes to the end, so that what comes next belongs below it.
@@ -176,12 +210,25 @@ impl RequestPage {
             && matches!(kind, Some(HeldKind::Production | HeldKind::Hop))
     }
 
-    fn can_accept(&self) -> bool {
+    fn is_test(&self) -> bool {
+        self.request.purpose == Purpose::Test && self.request.state == StateCode::Delivered
+    }
+
+    /// The form for production, filled in, where this test was accepted.
+    fn production(&self) -> Option<String> {
         let request = &self.request;
-        self.own
-            && request.purpose == Purpose::Test
-            && request.state == StateCode::Delivered
-            && request.accepted_at.is_none()
+        let accepted = self.is_test() && request.accepted_at.is_some();
+        accepted.then(|| databases::wish(&request.database, &request.target, Purpose::Production))
+    }
+
+    fn can_report(&self) -> bool {
+        let request = &self.request;
+        let delivered = request.state == StateCode::Delivered && request.deleted_at.is_none();
+        delivered && request.discrepancy.is_none()
+    }
+
+    fn can_accept(&self) -> bool {
+        self.is_test() && self.request.accepted_at.is_none()
     }
 }
 
@@ -193,6 +240,7 @@ async fn request_page(
 ) -> Result<RequestPage, ApiError> {
     let request = context.ledger.request(visitor.scope(), id).await?;
     let own = visitor.caller().reach().is_none_or(|account| account == request.account);
+    let upload = Upload::of(&request).filter(|_| own);
     let title = format!("{} {} → {}", request.database_name, request.purpose, request.target);
     let frame = Frame::new(title, "requests", visitor);
     let staff = frame.is_staff();
@@ -222,6 +270,7 @@ async fn request_page(
         lines,
         cut,
         own,
+        upload,
         typed: Fields::default(),
     })
 }
@@ -236,7 +285,19 @@ pub(super) async fn show(
     Ok(page(&shown))
 }
 
-/// The log as the API gives it, for whoever is logged in.
+/// A line of the log, as the page has it.
+#[derive(Template)]
+#[template(
+    source = "{% import \"macros.html\" as macros %}{% call macros::line(number, entry) %}{% endcall %}",
+    ext = "html"
+)]
+struct Line<'a> {
+    number: u64,
+    entry: &'a LogLine,
+}
+
+/// The log as the API gives it, for whoever is logged in and as long as they are; followed, with its lines as the page has
+/// them.
 pub(super) async fn log(
     State(context): State<Arc<Context>>,
     visitor: Visitor,
@@ -244,16 +305,35 @@ pub(super) async fn log(
     query: Query<calls::LogQuery>,
     headers: HeaderMap,
 ) -> Response {
-    calls::log(State(context), visitor.caller(), path, query, headers).await.into_response()
+    let viewer = calls::Viewer {
+        caller: visitor.caller(),
+        cookie: cookie(&headers),
+        line: |number, entry| Ok(Event::default().data(Line { number, entry }.render()?)),
+    };
+    calls::view_log(context, viewer, path, query, headers).await.into_response()
 }
 
-/// Its state in a word, so that a page knows when to load itself again.
+/// How far it is, so that a page knows what to show, and when to load itself again.
+#[derive(Serialize)]
+pub(super) struct Standing {
+    /// Changes with what only a page loaded again shows.
+    state: String,
+    progress: Option<api::Progress>,
+}
+
 pub(super) async fn state(
     State(context): State<Arc<Context>>,
     visitor: Visitor,
     Path(id): Path<RequestId>,
-) -> Result<String> {
-    Ok(context.ledger.request(visitor.scope(), id).await?.state.code().to_string())
+) -> Result<Json<Standing>> {
+    let request = view::request(context.ledger.request(visitor.scope(), id).await?);
+    Ok(Json(Standing { state: standing(&request), progress: request.progress }))
+}
+
+fn standing(request: &api::Request) -> String {
+    let recognised = if request.product.is_some() { "" } else { ", unrecognised" };
+    let begun = if request.progress.is_some() { ", at it" } else { "" };
+    format!("{}{recognised}{begun}", request.state)
 }
 
 pub(super) async fn result(
@@ -270,9 +350,15 @@ pub(super) async fn report(
     visitor: Visitor,
     path: Path<RequestId>,
     query: Query<calls::ReportQuery>,
-) -> Result<Redirect> {
+) -> Result<Response> {
+    if query.is_for_people() {
+        let text = calls::report_text(&context, &visitor.caller(), path.0).await;
+        let headers =
+            [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, REPORT)];
+        return Ok((headers, text.map_err(PageError::to(&visitor))?).into_response());
+    }
     let found = calls::report(State(context), visitor.caller(), path, query).await;
-    Ok(Redirect::to(found.map_err(PageError::to(&visitor))?.0.url.as_str()))
+    Ok(Redirect::to(found.map_err(PageError::to(&visitor))?.0.url.as_str()).into_response())
 }
 
 pub(super) async fn act(
@@ -303,6 +389,13 @@ async fn perform(
         "accept" => drop(calls::accept(State(Arc::clone(context)), caller, path).await?),
         "cancel" => drop(calls::cancel(State(Arc::clone(context)), caller, path).await?),
         "delete" => drop(calls::delete(State(Arc::clone(context)), caller, path).await?),
+        "discrepancy" => {
+            let text = fields.get("text").to_owned();
+            drop(
+                calls::report_discrepancy(State(Arc::clone(context)), caller, path, Json(Text { text }))
+                    .await?,
+            );
+        }
         "waive" => {
             visitor.operator()?;
             let reason = calls::words("reason", fields.get("reason"))?;

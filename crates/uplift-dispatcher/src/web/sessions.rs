@@ -12,6 +12,7 @@ use uplift_core::SessionId;
 use uplift_platform::ledger::{SessionEntry, SessionLogLine};
 
 use super::{
+    ansi,
     frame::{Frame, PageError, Result, page},
     seen,
     visitor::{Sent, Visitor},

@@ -48,6 +48,7 @@ impl Ledger {
     pub async fn claim(&self, worker: WorkerId, attempt: Duration) -> Result<Option<Claimed>, LedgerError> {
         let row = sqlx::query(
             "SELECT r.*, a.name AS account_name, d.name AS database_name, NULL::text AS note,
+                 NULL::text AS discrepancy,
                  NULL::uuid AS busy_with, false AS early, now() AS attempt_began
              FROM claim_request($1, $2, $3) r
              JOIN accounts a ON a.id = r.account_id JOIN databases d ON d.id = r.database_id",

@@ -62,6 +62,12 @@ pub enum Conflict {
         /// Who has claimed it, where anybody has.
         by: Option<String>,
     },
+    /// One report at a time.
+    #[error("what was reported about request {0} is being looked at: report the rest once it is answered")]
+    AlreadyReported(RequestId),
+    /// There is nothing left to look at.
+    #[error("everything of request {0} was removed: hand the dump in again, and report it there")]
+    Removed(RequestId),
     /// The intervention is over.
     #[error("intervention {0} is closed: see `uplift ops interventions show {0}`")]
     Closed(InterventionId),

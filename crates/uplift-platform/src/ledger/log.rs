@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, types::Json};
-use uplift_core::{Lease, RequestId, event::Level};
+use uplift_core::{Lease, RequestId, ansi, event::Level};
 
 use super::{Ledger, LedgerError, json};
 
@@ -16,15 +16,15 @@ pub struct LogLine {
     pub at: DateTime<Utc>,
     /// How loud.
     pub level: Level,
-    /// What.
+    /// What; its colours are those of a terminal.
     pub text: String,
 }
 
 impl fmt::Display for LogLine {
-    /// `2026-11-21T05:48:00.123Z info text`, as the plain log has it.
+    /// `2026-11-21T05:48:00.123Z info text`, as the plain log has it: without colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        write!(f, "{at} {} {}", self.level, self.text)
+        write!(f, "{at} {} {}", self.level, ansi::without(&self.text))
     }
 }
 

@@ -96,7 +96,18 @@ pub(super) async fn note(
     request: RequestId,
     transition: Transition,
 ) -> Result<(), LedgerError> {
-    let Some(topic) = topic(transition) else { return Ok(()) };
+    match topic(transition) {
+        Some(topic) => tell(connection, request, topic).await,
+        None => Ok(()),
+    }
+}
+
+/// Notes that something is to be told of a request.
+pub(super) async fn tell(
+    connection: &mut PgConnection,
+    request: RequestId,
+    topic: &str,
+) -> Result<(), LedgerError> {
     sqlx::query(
         "INSERT INTO notifications (request_id, topic, webhook_id, email)
          SELECT r.id, $2, w.id, NULL FROM requests r JOIN webhooks w ON w.account_id = r.account_id

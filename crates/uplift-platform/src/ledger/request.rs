@@ -46,6 +46,8 @@ pub struct Request {
     pub held: Option<(Held, DateTime<Utc>)>,
     /// What its engineer says to the customer.
     pub note: Option<String>,
+    /// What its customer has reported, until it is answered.
+    pub discrepancy: Option<String>,
     pub stage: Option<Stage>,
     pub progress: Option<(u64, u64)>,
     /// How far it has been at most, in percent.
@@ -91,7 +93,12 @@ const PAGE: i64 = 100;
 
 /// A request's row and the names that belong to it.
 const SELECT: &str = "SELECT r.*, a.name AS account_name, d.name AS database_name,
-         (SELECT i.note FROM interventions i WHERE i.request_id = r.id ORDER BY i.opened_at DESC LIMIT 1) AS note,
+         -- What was said about a failure that is overcome says nothing any more.
+         (SELECT i.note FROM interventions i WHERE i.request_id = r.id
+              AND (r.state NOT IN ('delivered', 'cancelled') OR i.failure ->> 'code' = 'discrepancy')
+          ORDER BY i.opened_at DESC LIMIT 1) AS note,
+         (SELECT i.failure ->> 'message' FROM interventions i WHERE i.request_id = r.id AND r.state = 'delivered'
+              AND i.closed_at IS NULL LIMIT 1) AS discrepancy,
          CASE r.state WHEN 'queued' THEN (SELECT o.id FROM requests o
              WHERE o.database_id = r.database_id AND o.state = 'running' AND o.id <> r.id LIMIT 1) END AS busy_with,
          r.booked_for > now() AS early,
@@ -148,6 +155,43 @@ impl Ledger {
     }
 }
 
+/// How many databases are shown together.
+const DATABASES: i64 = 50;
+
+/// How many requests of each.
+const NEWEST: i64 = 5;
+
+impl Ledger {
+    /// The newest five requests, and the test that was accepted last, of each of the 50 databases that were last handed in:
+    /// database by database, each from its newest request on.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn newest_by_database(&self, account: Option<AccountId>) -> Result<Vec<Request>, LedgerError> {
+        let sql = format!(
+            "{SELECT} JOIN (
+                 SELECT database_id, max(created_at) AS newest FROM requests
+                 WHERE $1::uuid IS NULL OR account_id = $1 GROUP BY database_id ORDER BY newest DESC LIMIT $2
+             ) b ON b.database_id = r.database_id
+             WHERE r.id IN (
+                 (SELECT id FROM requests WHERE database_id = b.database_id ORDER BY id DESC LIMIT $3)
+                 UNION ALL
+                 (SELECT id FROM requests WHERE database_id = b.database_id AND accepted_at IS NOT NULL
+                  ORDER BY accepted_at DESC LIMIT 1))
+             ORDER BY b.newest DESC, r.database_id, r.id DESC"
+        );
+        sqlx::query_as::<_, Decoded>(sqlx::AssertSqlSafe(sql))
+            .bind(account.map(|account| account.0))
+            .bind(DATABASES)
+            .bind(NEWEST)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|decoded| decoded.0)
+            .collect()
+    }
+}
+
 /// Reads one request inside the ledger's own code.
 pub(super) async fn read(pool: &PgPool, request: RequestId) -> Result<Request, LedgerError> {
     Ledger { pool: pool.clone() }.request(None, request).await
@@ -195,6 +239,7 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         cancel_at: row.try_get("cancel_at")?,
         held: held(row)?,
         note: row.try_get("note")?,
+        discrepancy: row.try_get("discrepancy")?,
         stage: optional(row, "stage")?,
         progress,
         percent: u8::try_from(row.try_get::<i16, _>("percent")?).unwrap_or(100),

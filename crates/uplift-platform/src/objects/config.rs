@@ -33,6 +33,14 @@ pub struct ObjectsConfig {
     /// of the store takes, so that one does not cost a running upgrade.
     #[serde(default = "patience_seconds")]
     pub patience_seconds: u64,
+    /// Whether dispatchers tell the bucket that pages may send parts to it. Not where the key may not, and somebody
+    /// else has said so.
+    #[serde(default = "sets_cors")]
+    pub sets_cors: bool,
+}
+
+fn sets_cors() -> bool {
+    true
 }
 
 fn stall_seconds() -> u64 {

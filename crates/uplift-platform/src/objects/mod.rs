@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod error;
 mod keys;
+mod pages;
 mod parts;
 mod patience;
 mod reader;

@@ -100,6 +100,11 @@ Examples:
   uplift ops interventions retry 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --reason 'mended in the pack'
   uplift ops interventions retry 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --alike --reason 'mended in the pack'")]
     Retry(Alike),
+    /// Answer the customer who has reported what is wrong in a delivered upgrade, and close it
+    #[command(after_help = "\
+Example:
+  uplift ops interventions answer 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'Adjusted: hand the dump in for another test'")]
+    Answer(Said),
     /// Give its request back to the customer, as rejected
     #[command(after_help = "\
 Example:

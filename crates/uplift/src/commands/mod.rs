@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use uplift_core::{
     api::{Request, RequestList},
     request::StateCode,
@@ -39,9 +39,12 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
         Command::Download(args) => fetch(context, &args).await,
         Command::Restore(args) => live::restore(context, &args).await,
         Command::Check(args) => live::check::check(context, &args).await,
-        Command::Cancel(args) => act(context, args.request, "cancel").await,
-        Command::Delete(args) => act(context, args.request, "delete").await,
-        Command::Accept(args) => act(context, args.request, "accept").await,
+        Command::Cancel(args) => act(context, args.request, "cancel", json!({})).await,
+        Command::Delete(args) => act(context, args.request, "delete", json!({})).await,
+        Command::Accept(args) => act(context, args.request, "accept", json!({})).await,
+        Command::Report { request, text } => {
+            act(context, request, "discrepancy", json!({ "text": text })).await
+        }
         Command::Webhooks(command) => webhooks::execute(context, command).await,
         Command::Ops(command) => ops::execute(context, command).await,
     }
@@ -132,9 +135,9 @@ fn fetched(context: &Context, files: &[PathBuf]) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn act(context: &Context, id: Uuid, verb: &str) -> anyhow::Result<Exit> {
+async fn act(context: &Context, id: Uuid, verb: &str, body: Value) -> anyhow::Result<Exit> {
     let path = ["requests", &id.to_string(), verb];
-    let request: Request = context.client.post(&path, &json!({}), Patience::Short).await?;
+    let request: Request = context.client.post(&path, &body, Patience::Short).await?;
     show(context, &request)?;
     Ok(Exit::Ok)
 }

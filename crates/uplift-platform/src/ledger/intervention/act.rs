@@ -29,6 +29,7 @@ pub(in crate::ledger) enum Act {
     DryRun,
     Retry,
     Reject,
+    Answer,
 }
 
 impl Act {
@@ -44,6 +45,19 @@ impl Act {
             Self::DryRun => ("intervention_dry_run", "intervention.dry_run"),
             Self::Retry => ("intervention_retry", "intervention.retried"),
             Self::Reject => ("intervention_reject", "intervention.rejected"),
+            Self::Answer => ("intervention_answer", "intervention.answered"),
+        }
+    }
+
+    /// Why it cannot be done to a request in this state: a delivered one is not run again, and one that failed is not
+    /// answered.
+    const fn refusal(self, state: StateCode) -> Option<&'static str> {
+        match (self, state) {
+            (Self::Retry | Self::DryRun | Self::Shell | Self::Reject, StateCode::Delivered) => {
+                Some("be run again or rejected: answer its customer")
+            }
+            (Self::Answer, StateCode::Intervention) => Some("be answered: tell its customer with a note"),
+            _ => None,
         }
     }
 }
@@ -237,6 +251,9 @@ pub(in crate::ledger) async fn act(
     text: Option<&str>,
 ) -> Result<RequestId, LedgerError> {
     let held = lock(connection, id).await?;
+    if let Some(wish) = action.refusal(held.state) {
+        return Err(Conflict::State { request: held.request, state: held.state, wish }.into());
+    }
     match &held.engineer {
         Some((by, ..)) if *by == bearer.token => {
             let sql =
@@ -257,6 +274,8 @@ pub(in crate::ledger) async fn act(
 struct Locked {
     id: InterventionId,
     request: RequestId,
+    /// Its request's state.
+    state: StateCode,
     /// Whose it is, and until when; a claim that has lapsed is nobody's.
     engineer: Option<(TokenId, String, DateTime<Utc>)>,
 }
@@ -264,7 +283,7 @@ struct Locked {
 /// The request's row first, as everybody locks them who moves a request.
 async fn lock(connection: &mut PgConnection, id: InterventionId) -> Result<Locked, LedgerError> {
     let request = request_of(connection, id).await?;
-    transition::lock(connection, request).await?;
+    let state = transition::lock(connection, request).await?;
     let row = sqlx::query(
         "SELECT closed_at IS NOT NULL AS closed, engineer_id, coalesce(engineer, '') AS engineer, claimed_until,
              claimed_until > now() AS valid
@@ -284,7 +303,7 @@ async fn lock(connection: &mut PgConnection, id: InterventionId) -> Result<Locke
         )),
         _ => None,
     };
-    Ok(Locked { id, request, engineer })
+    Ok(Locked { id, request, state, engineer })
 }
 
 async fn request_of(connection: &mut PgConnection, id: InterventionId) -> Result<RequestId, LedgerError> {
@@ -337,7 +356,12 @@ async fn record(
     event::tell(connection, topic, &body).await
 }
 
-async fn because(connection: &mut PgConnection, id: InterventionId, reason: &str) -> Result<(), LedgerError> {
+/// Why it was closed.
+pub(super) async fn because(
+    connection: &mut PgConnection,
+    id: InterventionId,
+    reason: &str,
+) -> Result<(), LedgerError> {
     sqlx::query("UPDATE interventions SET reason = $2 WHERE id = $1")
         .bind(id.0)
         .bind(reason)

@@ -1,6 +1,7 @@
 //! Interventions: requests that wait for a person, from the failure that opened one to the act that closes it.
 
 mod act;
+mod discrepancy;
 mod open;
 mod read;
 

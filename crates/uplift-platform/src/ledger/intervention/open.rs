@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::ledger::{LedgerError, event, hold, json, session};
 
-/// Opens one for a request that goes to a person now.
+/// Opens one for a request that goes to a person now, or whose customer has found something.
 pub(in crate::ledger) async fn open(
     connection: &mut PgConnection,
     request: RequestId,
@@ -31,7 +31,7 @@ pub(in crate::ledger) async fn open(
         "INSERT INTO interventions
              (id, request_id, epoch, product, pack_digest, hop, step, failure, fingerprint, pattern, due_at)
          SELECT $2, id, epoch, product, pack_digest, $3, $4, $5, $6, $7,
-             coalesce(promised_from, now()) + make_interval(secs => $8)
+             CASE WHEN $9 THEN now() ELSE coalesce(promised_from, now()) END + make_interval(secs => $8)
          FROM requests WHERE id = $1",
     )
     .bind(request.0)
@@ -42,6 +42,7 @@ pub(in crate::ledger) async fn open(
     .bind(&fingerprint.hash)
     .bind(json::storable(&fingerprint.pattern)?.as_str())
     .bind(sla::TARGET.as_secs_f64())
+    .bind(matches!(failure, Failure::Discrepancy { .. }))
     .execute(&mut *connection)
     .await?;
     let body = json!({

@@ -84,6 +84,8 @@ impl Store {
             prefix: String::new(),
             stall_seconds: 30,
             patience_seconds: 60,
+            // It takes parts from any page.
+            sets_cors: false,
         }
     }
 
