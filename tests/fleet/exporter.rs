@@ -7,6 +7,8 @@ use std::{
 };
 
 use uplift_core::{Purpose, RequestId};
+use uplift_exporter::families::EDGES;
+use uplift_platform::ledger::{Kept, Metrics, Past};
 use uplift_tests::{
     eventually,
     fleet::{Fleet, Options},
@@ -55,7 +57,26 @@ async fn nothing_to_tell(exporter: &Exporter) {
     }
     let figures = exporter.scrape().await;
     assert_eq!(figures.0[&format!("uplift_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))], 1.0);
-    for name in ["requests", "interventions", "earliest_deadline", "workers", "worker_slots", "attempts"] {
+    for name in [
+        "requests",
+        "interventions",
+        "earliest",
+        "oldest",
+        "worst",
+        "last",
+        "lease",
+        "held",
+        "workers",
+        "worker_slots",
+        "attempts",
+        "failures",
+        "restored",
+        "notifications",
+        "retention",
+        "unswept",
+        "step",
+        "schedule",
+    ] {
         assert!(!figures.has(&format!("uplift_{name}")), "{name} of nothing");
     }
     assert!(!figures.has("uplift_request_duration_seconds") && !figures.has("uplift_stage_duration_seconds"));
@@ -65,11 +86,51 @@ async fn nothing_to_tell(exporter: &Exporter) {
 }
 
 async fn waiting(fleet: &Fleet, exporter: &Exporter, request: RequestId) {
-    exporter.says(r#"uplift_requests{state="queued",purpose="test"}"#, 1.0).await;
+    exporter.says(r#"uplift_requests{state="queued",purpose="test",sla_zone="ok"}"#, 1.0).await;
     exporter.says(r#"uplift_hint_queue_messages{queue="test"}"#, 1.0).await;
     let deadline = format!("SELECT promised_from + interval '2 hours' FROM requests WHERE id = '{request}'");
     exporter.says("uplift_earliest_deadline_timestamp_seconds", time(fleet, &deadline).await).await;
+    let since = time(fleet, &format!("SELECT promised_from FROM requests WHERE id = '{request}'")).await;
+    exporter.says(r#"uplift_oldest_queued_timestamp_seconds{purpose="test"}"#, since).await;
+    zones(fleet, exporter, request).await;
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 0.0).await;
+}
+
+/// How the promise stands, by the time that is left and by what is expected.
+async fn zones(fleet: &Fleet, exporter: &Exporter, request: RequestId) {
+    let before =
+        fleet.database.value(&format!("SELECT promised_from FROM requests WHERE id = '{request}'")).await;
+    let slack = async || exporter.scrape().await.0.get("uplift_worst_predicted_slack_seconds").copied();
+    assert_eq!(slack().await, None, "nothing is expected of it");
+    for (left, p50, p90, zone, expected) in [
+        ("21 minutes", "600", "1200", "ok", 660.0),
+        ("19 minutes", "600", "1080", "at_risk", 540.0),
+        ("60 minutes", "3000", "4000", "at_risk", 600.0),
+        ("60 minutes", "4000", "5000", "predicted_breach", -400.0),
+    ] {
+        update(
+            fleet,
+            &format!(
+                "promised_from = now() - interval '120 minutes' + interval '{left}', expected_p50 = {p50},
+                 expected_p90 = {p90} WHERE id = '{request}'"
+            ),
+        );
+        let series = format!(r#"uplift_requests{{state="queued",purpose="test",sla_zone="{zone}"}}"#);
+        eventually(&format!("{left}, {p50} s: {zone}"), SOON, async || {
+            let figures = exporter.scrape().await;
+            let slack = figures.0.get("uplift_worst_predicted_slack_seconds")?;
+            let there = figures.0.get(&series) == Some(&1.0) && (slack - expected).abs() < 30.0;
+            (there && figures.total("uplift_requests") == 1.0).then_some(())
+        })
+        .await;
+    }
+    update(
+        fleet,
+        &format!(
+            "promised_from = '{before}', expected_p50 = NULL, expected_p90 = NULL WHERE id = '{request}'"
+        ),
+    );
+    exporter.says(r#"uplift_requests{state="queued",purpose="test",sla_zone="ok"}"#, 1.0).await;
 }
 
 /// The breach counts when the deadline passes, although the request is still open.
@@ -88,9 +149,16 @@ async fn running(fleet: &Fleet, exporter: &Exporter, request: RequestId) {
     let began = time(fleet, &format!("SELECT started_at FROM attempts WHERE request_id = '{request}'")).await;
     let series = format!(r#"uplift_oldest_running_start_timestamp_seconds{{stage="{stage}"}}"#);
     exporter.says(&series, began).await;
-    exporter.says(r#"uplift_requests{state="running",purpose="test"}"#, 1.0).await;
+    exporter.says(r#"uplift_requests{state="running",purpose="test",sla_zone="breached"}"#, 1.0).await;
     exporter.says(r#"uplift_worker_slots{state="busy"}"#, 1.0).await;
     exporter.says(r#"uplift_worker_slots{state="free"}"#, 0.0).await;
+    exporter.says("uplift_last_claim_timestamp_seconds", began).await;
+    let figures = exporter.scrape().await;
+    let slack = figures.0["uplift_lease_slack_seconds"];
+    assert!((0.0..=60.0).contains(&slack), "{slack}");
+    let progress = figures.0["uplift_oldest_progress_timestamp_seconds"];
+    assert!((began..began + 120.0).contains(&progress), "{progress} is not soon after {began}");
+    assert!(!figures.has("uplift_oldest_queued") && !figures.has("uplift_worst_predicted"));
     let version = env!("CARGO_PKG_VERSION");
     exporter.says(&format!(r#"uplift_workers{{state="alive",version="{version}"}}"#), 1.0).await;
     fleet.workers[0].signal("CONT");
@@ -113,6 +181,10 @@ async fn delivered_late(exporter: &Exporter) {
         assert!(figures.0[&count.replace("count", "sum")] > 0.0, "{stage}");
     }
     assert!(!figures.0.contains_key(r#"uplift_stage_duration_seconds_count{stage="prove"}"#));
+    assert_eq!(figures.0[r#"uplift_schedule_to_start_seconds_count{purpose="test"}"#], 1.0);
+    let step = r#"{product="sample",hop="1.0-2.0",step="split-partners"}"#;
+    assert_eq!(figures.0[&format!("uplift_step_duration_seconds_count{step}")], 1.0);
+    assert!(figures.0["uplift_restored_bytes_total"] > 1000.0);
     // Counted once, and for ever under what was known when it counted.
     assert_eq!(figures.0[&sla("unknown", Purpose::Test, "breached")], 1.0);
     assert_eq!(figures.0[&sla("sample", Purpose::Test, "breached")], 0.0);
@@ -146,9 +218,9 @@ async fn rejected_and_repaired_by_hand(fleet: &Fleet, exporter: &Exporter) {
     std::fs::write(&text, "This is not a dump.\n").unwrap();
     let request = fleet.submit(Purpose::Test, &text, "3.0", "text");
     fleet.rejected(request).await;
-    exporter.says(r#"uplift_requests{state="rejected",purpose="test"}"#, 1.0).await;
+    exporter.says(r#"uplift_requests{state="rejected",purpose="test",sla_zone=""}"#, 1.0).await;
     exporter.says(r#"uplift_attempts_total{outcome="input_rejected"}"#, 1.0).await;
-    exporter.says(r#"uplift_failures_total{class="input_rejected"}"#, 1.0).await;
+    exporter.says(r#"uplift_failures_total{class="input_rejected",pack="",hop=""}"#, 1.0).await;
     let figures = exporter.scrape().await;
     // A stage that an attempt ended in without a result has no duration: these are of the two that went well.
     assert_eq!(figures.0[r#"uplift_stage_duration_seconds_count{stage="fetch"}"#], 2.0);
@@ -157,7 +229,7 @@ async fn rejected_and_repaired_by_hand(fleet: &Fleet, exporter: &Exporter) {
     update(fleet, &format!("promised_from = finished_at - interval '3 hours' WHERE id = '{request}'"));
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 2.0).await;
     update(fleet, &format!("state = 'intervention', finished_at = NULL WHERE id = '{request}'"));
-    exporter.says("uplift_interventions", 1.0).await;
+    exporter.says(r#"uplift_requests{state="intervention",purpose="test",sla_zone="breached"}"#, 1.0).await;
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 2.0).await;
 }
 
@@ -178,6 +250,56 @@ async fn without_a_service(exporter: &Exporter) {
     assert!(figures.has("uplift_requests") && !figures.has("uplift_hint_queue_messages"));
     exporter.broker.set_down(false);
     exporter.says("uplift_broker_up", 1.0).await;
+}
+
+/// Whether something was counted before or is counted now, the totals are the same.
+#[tokio::test]
+async fn what_has_ended_is_counted_once() {
+    let fleet = Fleet::with(Options { workers: 1, ..Options::default() }).await;
+    fleet.push_pack(&repository("deploy/packs/sample"));
+    let kept = Kept { source: SOON, result: SOON };
+    let mut past = Past::new(&EDGES);
+    let first = submit(&fleet).await;
+    fleet.delivered(first).await;
+    // An hour ago, and long enough ago that it is counted for good; what comes now is not.
+    for table in ["requests", "attempts", "stages", "steps"] {
+        let columns: &[&str] = match table {
+            "requests" => &["promised_from", "started_at", "finished_at"],
+            _ => &["started_at", "ended_at"],
+        };
+        let set: Vec<String> =
+            columns.iter().map(|column| format!("{column} = {column} - interval '1 hour'")).collect();
+        fleet.database.psql_command(&format!("UPDATE {table} SET {}", set.join(", ")));
+    }
+    for others in [0, 1] {
+        if others == 1 {
+            let second = submit(&fleet).await;
+            fleet.delivered(second).await;
+        }
+        let anew = fleet.ledger.metrics(&Past::new(&EDGES), kept).await.unwrap();
+        fleet.ledger.catch_up(&mut past).await.unwrap();
+        let remembered = fleet.ledger.metrics(&past, kept).await.unwrap();
+        let told = |metrics: &Metrics| {
+            let samples =
+                [&metrics.requests, &metrics.sla_events, &metrics.attempts, &metrics.restored_bytes];
+            let durations = [
+                &metrics.request_durations,
+                &metrics.waits,
+                &metrics.stage_durations,
+                &metrics.step_durations,
+            ];
+            format!("{samples:#?} {durations:#?}")
+        };
+        assert_eq!(told(&anew), told(&remembered));
+        let delivered: f64 = remembered.attempts.iter().map(|sample| sample.value).sum();
+        assert_eq!(delivered, 1.0 + f64::from(others));
+        // It is remembered, and not asked for again.
+        fleet.database.psql_command(&format!("UPDATE requests SET state = 'rejected' WHERE id = '{first}'"));
+        let later = fleet.ledger.metrics(&past, kept).await.unwrap();
+        assert_eq!(told(&remembered), told(&later));
+        fleet.database.psql_command(&format!("UPDATE requests SET state = 'delivered' WHERE id = '{first}'"));
+    }
+    fleet.stop().await;
 }
 
 #[tokio::test]

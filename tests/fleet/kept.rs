@@ -7,7 +7,10 @@ use uplift_core::{
     Epoch, Purpose, RequestId, key,
     request::{Saved, StateCode},
 };
-use uplift_platform::objects::Expect;
+use uplift_platform::{
+    ledger::{Kept, Past},
+    objects::Expect,
+};
 use uplift_tests::{compare, eventually, fleet::Fleet, postgres::Database, repository, request::LIMIT};
 
 use crate::{
@@ -38,7 +41,8 @@ async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
     sample.remove().await;
     kept.remove().await;
 
-    let metrics = fleet.ledger.metrics(&[1.0]).await.unwrap();
+    let metrics =
+        fleet.ledger.metrics(&Past::new(&[1.0]), Kept { source: LIMIT, result: LIMIT }).await.unwrap();
     assert_eq!(metrics.saved_bytes, saved.bytes);
     assert!(metrics.copies.is_some_and(|(copied, _)| copied > 1 << 20), "{:?}", metrics.copies);
 

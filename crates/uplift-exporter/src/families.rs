@@ -49,7 +49,15 @@ pub enum Series {
 pub fn families(figures: &Figures) -> Vec<Family> {
     let down = Metrics::default();
     let ledger = figures.ledger.as_ref().unwrap_or(&down);
-    [exporter(figures), promise(ledger), work(ledger), fleet(ledger, figures.broker)].concat()
+    [
+        exporter(figures),
+        promise(ledger),
+        work(ledger),
+        people(ledger),
+        kept(ledger),
+        fleet(ledger, figures.broker),
+    ]
+    .concat()
 }
 
 /// The exporter itself, and whether what follows can be believed.
@@ -90,18 +98,29 @@ fn promise(ledger: &Metrics) -> Vec<Family> {
             labels: &["product", "purpose", "outcome"],
             series: Series::Counters(ledger.sla_events.clone()),
         },
-        Family {
-            name: "uplift_earliest_deadline_timestamp_seconds",
-            help: "The earliest deadline among the requests whose upload is complete and that have not ended, as \
-                   a unix time; absent where there is none.",
-            labels: &[],
-            series: Series::Gauges(deadline.map(one).into_iter().collect()),
-        },
+        gauge(
+            "uplift_earliest_deadline_timestamp_seconds",
+            "The earliest deadline among the requests whose upload is complete and that have not ended, as \
+             a unix time; absent where there is none.",
+            deadline,
+        ),
+        gauge(
+            "uplift_worst_predicted_slack_seconds",
+            "The least time between the end that is estimated for a request and its deadline, of those that are not \
+             late yet; negative where it comes too late. Absent where nothing is estimated.",
+            ledger.worst_slack,
+        ),
         Family {
             name: "uplift_request_duration_seconds",
             help: "From the upload's completion to delivery, of delivered requests.",
             labels: &["product", "purpose"],
             series: Series::Histograms(ledger.request_durations.clone()),
+        },
+        Family {
+            name: "uplift_schedule_to_start_seconds",
+            help: "From the upload's completion, or the hour that was booked, to the first attempt.",
+            labels: &["purpose"],
+            series: Series::Histograms(ledger.waits.clone()),
         },
         Family {
             name: "uplift_estimate_error_ratio",
@@ -114,29 +133,120 @@ fn promise(ledger: &Metrics) -> Vec<Family> {
 
 /// What there is to do, and how it goes.
 fn work(ledger: &Metrics) -> Vec<Family> {
-    let copied = ledger.copies.iter().map(|(bytes, _)| one(*bytes as f64)).collect();
-    let copying = ledger.copies.iter().map(|(_, seconds)| one(*seconds)).collect();
-    let saved = (ledger.saved_bytes > 0).then(|| one(ledger.saved_bytes as f64));
-    let interventions = (ledger.interventions > 0).then(|| one(ledger.interventions as f64));
     vec![
         Family {
             name: "uplift_requests",
-            help: "Requests on record.",
-            labels: &["state", "purpose"],
+            help: "Requests on record; those to which something is promised by how that stands: ok, at_risk (late by the \
+                   estimate for nine in ten, or due within 20 minutes), predicted_breach (late by the estimate for half of \
+                   them), breached.",
+            labels: &["state", "purpose", "sla_zone"],
             series: Series::Gauges(ledger.requests.clone()),
         },
         Family {
-            name: "uplift_interventions",
-            help: "Requests that wait for a person of ours; absent where none does.",
-            labels: &[],
-            series: Series::Gauges(interventions.into_iter().collect()),
+            name: "uplift_oldest_queued_timestamp_seconds",
+            help: "Since when the request waits that was not begun although it could be, as a unix time; absent where \
+                   none waits.",
+            labels: &["purpose"],
+            series: Series::Gauges(ledger.oldest_queued.clone()),
         },
         Family {
-            name: "uplift_checkpoint_bytes",
-            help: "Saved states before steps that failed, in the object store; absent where there is none.",
-            labels: &[],
-            series: Series::Gauges(saved.into_iter().collect()),
+            name: "uplift_oldest_running_start_timestamp_seconds",
+            help: "When the oldest running attempt began, by the stage that it is in, as a unix time; absent \
+                   where none runs.",
+            labels: &["stage"],
+            series: Series::Gauges(ledger.oldest_running.clone()),
         },
+        gauge(
+            "uplift_oldest_progress_timestamp_seconds",
+            "When the running attempt that has not gone on for the longest time went on last (its stage, bytes, steps, \
+             log), as a unix time; absent where none runs.",
+            ledger.oldest_progress,
+        ),
+        gauge(
+            "uplift_last_claim_timestamp_seconds",
+            "When an attempt began last, as a unix time; absent before the first.",
+            ledger.last_claim,
+        ),
+        gauge(
+            "uplift_lease_slack_seconds",
+            "The least time that is left of a running attempt's lease; absent where none runs.",
+            ledger.lease_slack,
+        ),
+        Family {
+            name: "uplift_stage_duration_seconds",
+            help: "How long a stage took, of stages that ended well, those of attempts that failed later included.",
+            labels: &["stage"],
+            series: Series::Histograms(ledger.stage_durations.clone()),
+        },
+        Family {
+            name: "uplift_step_duration_seconds",
+            help: "How long a step took, of steps that ended well; those that customers bring are left out.",
+            labels: &["product", "hop", "step"],
+            series: Series::Histograms(ledger.step_durations.clone()),
+        },
+        Family {
+            name: "uplift_attempts_total",
+            help: "Attempts that have ended: delivered, or the failure's class.",
+            labels: &["outcome"],
+            series: Series::Counters(ledger.attempts.clone()),
+        },
+        Family {
+            name: "uplift_failures_total",
+            help: "Attempts that have ended without a result; pack and hop are empty where they failed outside the hops.",
+            labels: &["class", "pack", "hop"],
+            series: Series::Counters(ledger.failures.clone()),
+        },
+        Family {
+            name: "uplift_restored_bytes_total",
+            help: "Bytes of dumps that were restored.",
+            labels: &[],
+            series: Series::Counters(ledger.restored_bytes.clone()),
+        },
+    ]
+}
+
+/// What waits for people.
+fn people(ledger: &Metrics) -> Vec<Family> {
+    let (hops, waiting) = ledger.held;
+    vec![
+        Family {
+            name: "uplift_interventions",
+            help: "What waits for a person of ours, by whether one has claimed it; absent where nothing does.",
+            labels: &["state"],
+            series: Series::Gauges(ledger.interventions.clone()),
+        },
+        Family {
+            name: "uplift_oldest_intervention_opened_timestamp_seconds",
+            help: "When the oldest open intervention was opened, as a unix time.",
+            labels: &["state"],
+            series: Series::Gauges(ledger.oldest_intervention.clone()),
+        },
+        Family {
+            name: "uplift_interventions_closed_total",
+            help: "Interventions that are over.",
+            labels: &["outcome"],
+            series: Series::Counters(ledger.closed_interventions.clone()),
+        },
+        gauge("uplift_held_hops", "Hops that are held; absent where none is.", some(hops)),
+        gauge(
+            "uplift_held_requests",
+            "Requests that wait for a held hop; absent where none does.",
+            some(waiting),
+        ),
+    ]
+}
+
+/// What is kept, and what is to be told or removed.
+fn kept(ledger: &Metrics) -> Vec<Family> {
+    let [copied, copying] = [0, 1].map(|place| {
+        ledger.copies.iter().map(|&(bytes, seconds)| one([bytes as f64, seconds][place])).collect()
+    });
+    vec![
+        gauge(
+            "uplift_checkpoint_bytes",
+            "Saved states before steps that failed, in the object store; absent where there is none.",
+            some(ledger.saved_bytes),
+        ),
         Family {
             name: "uplift_checkpoint_copied_bytes_total",
             help: "What copies of databases before steps took of the disk.",
@@ -150,30 +260,37 @@ fn work(ledger: &Metrics) -> Vec<Family> {
             series: Series::Counters(copying),
         },
         Family {
-            name: "uplift_oldest_running_start_timestamp_seconds",
-            help: "When the oldest running attempt began, by the stage that it is in, as a unix time; absent \
-                   where none runs.",
-            labels: &["stage"],
-            series: Series::Gauges(ledger.oldest_running.clone()),
+            name: "uplift_notifications_due",
+            help: "Mail and webhooks that are due and not sent; absent where there is none.",
+            labels: &["way"],
+            series: Series::Gauges(ledger.notifications.clone()),
         },
         Family {
-            name: "uplift_stage_duration_seconds",
-            help: "How long a stage took, of stages that ended well, those of attempts that failed later included.",
-            labels: &["stage"],
-            series: Series::Histograms(ledger.stage_durations.clone()),
+            name: "uplift_oldest_notification_due_timestamp_seconds",
+            help: "When the oldest of them was due, as a unix time.",
+            labels: &["way"],
+            series: Series::Gauges(ledger.oldest_notification.clone()),
         },
-        Family {
-            name: "uplift_attempts_total",
-            help: "Attempts that have ended: delivered, or the failure's class.",
-            labels: &["outcome"],
-            series: Series::Counters(ledger.attempts.clone()),
-        },
-        Family {
-            name: "uplift_failures_total",
-            help: "Attempts that have ended without a result.",
-            labels: &["class"],
-            series: Series::Counters(ledger.failures.clone()),
-        },
+        gauge(
+            "uplift_retention_due",
+            "Dumps, and results with their logs, that should be gone by now; absent where there is none.",
+            ledger.retention.map(|(count, _)| count),
+        ),
+        gauge(
+            "uplift_oldest_retention_due_timestamp_seconds",
+            "When the first of them should have gone, as a unix time.",
+            ledger.retention.map(|(_, since)| since),
+        ),
+        gauge(
+            "uplift_unswept_attempts",
+            "Attempts without a result that have left objects which are not removed yet; absent where there is none.",
+            ledger.unswept.map(|(count, _)| count),
+        ),
+        gauge(
+            "uplift_oldest_unswept_attempt_timestamp_seconds",
+            "When the first of them ended, as a unix time.",
+            ledger.unswept.map(|(_, since)| since),
+        ),
     ]
 }
 
@@ -205,6 +322,16 @@ fn fleet(ledger: &Metrics, broker: Option<QueueDepths>) -> Vec<Family> {
     ]
 }
 
+/// A gauge without labels, which may have nothing to tell.
+fn gauge(name: &'static str, help: &'static str, value: Option<f64>) -> Family {
+    Family { name, help, labels: &[], series: Series::Gauges(value.map(one).into_iter().collect()) }
+}
+
+/// A count, where there is anything to count.
+fn some(count: u64) -> Option<f64> {
+    (count > 0).then_some(count as f64)
+}
+
 fn one(value: impl Into<f64>) -> Sample {
     Sample { labels: Vec::new(), value: value.into() }
 }
@@ -234,7 +361,7 @@ mod tests {
             let counts = name.ends_with("_total");
             assert_eq!(counts, matches!(series, Series::Counters(_)), "{name}: counters alone end in _total");
             if matches!(series, Series::Histograms(_)) {
-                assert!(name.ends_with("_duration_seconds"), "{name}: durations are in seconds");
+                assert!(name.ends_with("_seconds"), "{name}: durations are in seconds");
             }
             assert!(!name.contains("timestamp") || name.ends_with("_timestamp_seconds"), "{name}");
             for unit in ["minutes", "millis", "_ms", "_age", "percent", "kilo", "mega"] {

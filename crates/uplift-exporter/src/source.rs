@@ -11,7 +11,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
-use uplift_platform::{Ledger, Publisher};
+use uplift_platform::{
+    Ledger, Publisher,
+    ledger::{Kept, LedgerError, Metrics, Past},
+};
 
 use crate::families::{EDGES, Figures};
 
@@ -26,7 +29,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// The ledger and the broker, either of which may be down.
 pub(crate) struct Source {
-    ledger: Arc<OnceLock<Ledger>>,
+    ledger: Arc<OnceLock<(Ledger, Mutex<Past>)>>,
+    kept: Kept,
     hints: Publisher,
     last: Mutex<Option<(Instant, Arc<Figures>)>>,
     _connecting: AbortOnDropHandle<()>,
@@ -34,11 +38,11 @@ pub(crate) struct Source {
 
 impl Source {
     /// Connects in the background, for as long as it takes.
-    pub(crate) fn open(url: SecretString, hints: Publisher) -> Self {
+    pub(crate) fn open(url: SecretString, kept: Kept, hints: Publisher) -> Self {
         let ledger = Arc::new(OnceLock::new());
         let connecting = tokio::spawn(connect(url, ledger.clone()));
         let connecting = AbortOnDropHandle::new(connecting);
-        Self { ledger, hints, last: Mutex::new(None), _connecting: connecting }
+        Self { ledger, kept, hints, last: Mutex::new(None), _connecting: connecting }
     }
 
     /// The figures of this moment, or of one that is two seconds past.
@@ -52,7 +56,9 @@ impl Source {
         let (ledger, broker) = tokio::join!(
             patiently("the ledger", async {
                 match self.ledger.get() {
-                    Some(ledger) => ledger.metrics(&EDGES).await.map(Some),
+                    Some((ledger, past)) => {
+                        metrics(ledger, &mut *past.lock().await, self.kept).await.map(Some)
+                    }
                     None => Ok(None),
                 }
             }),
@@ -82,12 +88,25 @@ where
     }
 }
 
-async fn connect(url: SecretString, ledger: Arc<OnceLock<Ledger>>) {
+async fn metrics(ledger: &Ledger, past: &mut Past, kept: Kept) -> Result<Metrics, LedgerError> {
+    ledger.catch_up(past).await?;
+    ledger.metrics(past, kept).await
+}
+
+/// A ledger that answers, and what has ended in it by now: counting that takes seconds where it is much, so that no scrape
+/// waits for it.
+async fn begin(url: &SecretString) -> Result<(Ledger, Mutex<Past>), LedgerError> {
+    let (ledger, mut past) = (Ledger::connect(url).await?, Past::new(&EDGES));
+    ledger.catch_up(&mut past).await?;
+    Ok((ledger, Mutex::new(past)))
+}
+
+async fn connect(url: SecretString, ledger: Arc<OnceLock<(Ledger, Mutex<Past>)>>) {
     loop {
-        match Ledger::connect(&url).await {
-            Ok(connected) => {
+        match begin(&url).await {
+            Ok(begun) => {
                 // There is one task that connects, so nobody was faster.
-                let _ = ledger.set(connected);
+                let _ = ledger.set(begun);
                 return;
             }
             Err(error) => {

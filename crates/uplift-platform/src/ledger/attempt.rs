@@ -84,7 +84,9 @@ impl Ledger {
         let row = sqlx::query(
             "UPDATE requests SET lease_until = now() + make_interval(secs => $4), stage = $5,
                  progress_done = $6, progress_total = $7,
-                 percent = greatest(percent, $8)
+                 percent = greatest(percent, $8),
+                 progressed_at = CASE WHEN (stage, progress_done, progress_total) IS DISTINCT FROM ($5, $6, $7)
+                     THEN now() ELSE progressed_at END
              WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
              RETURNING cancel_at IS NOT NULL AS cancel",
         )

@@ -50,7 +50,7 @@ impl Ledger {
         }
         let inserted = sqlx::query(
             "WITH held AS (
-                 UPDATE requests SET log_lines = log_lines + $4
+                 UPDATE requests SET log_lines = log_lines + $4, progressed_at = now()
                  WHERE id = $1 AND epoch = $2 AND worker_id = $3 AND state = 'running'
                  RETURNING id, epoch, log_lines)
              INSERT INTO log_chunks (request_id, first_line, epoch, lines)

@@ -44,7 +44,7 @@ pub use hold::{HELD_AFTER_ACCOUNTS, HeldHop};
 pub use intervention::{Closed, Entry, Intervention, Which};
 pub use log::{LogLine, LogPage};
 pub use login::Login;
-pub use metrics::{Durations, Metrics, Sample};
+pub use metrics::{Durations, Kept, Metrics, Past, Sample};
 pub use notification::{Due, Notification, Sent, Way, Webhook};
 pub use overrides::{OverrideEntry, Removed};
 pub use pack::PackEntry;

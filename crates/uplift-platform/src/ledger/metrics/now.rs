@@ -1,0 +1,218 @@
+//! What has not ended, as it is now.
+
+use sqlx::{PgConnection, Row as _};
+use uplift_core::sla;
+
+use super::{Kept, Metrics, Sample, labels, past::Totals};
+use crate::ledger::{LedgerError, worker::GONE_SECONDS};
+
+/// What waits or runs, with when it would end. An estimate counts from the attempt's beginning, or from now.
+const OPEN: &str = "
+    WITH open AS (
+        SELECT r.state, r.purpose, r.promised_from + make_interval(secs => $1) AS deadline,
+            coalesce(a.started_at, greatest(now(), r.promised_from)) AS begun,
+            make_interval(secs => r.expected_p50) AS p50, make_interval(secs => r.expected_p90) AS p90
+        FROM requests r
+        LEFT JOIN attempts a ON r.state = 'running' AND a.request_id = r.id AND a.epoch = r.epoch
+        WHERE r.finished_at IS NULL)";
+
+const ZONES: &str = "
+    SELECT state, purpose,
+        CASE WHEN deadline IS NULL THEN ''
+             WHEN deadline < now() THEN 'breached'
+             WHEN greatest(begun + p50, now()) > deadline THEN 'predicted_breach'
+             WHEN begun + p90 > deadline OR deadline < now() + interval '20 minutes' THEN 'at_risk'
+             ELSE 'ok' END,
+        count(*)::float8
+    FROM open GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+
+const WORST_SLACK: &str = "
+    SELECT min(extract(epoch FROM deadline - greatest(begun + p50, now())))::float8 FROM open
+    WHERE deadline > now() AND p50 IS NOT NULL";
+
+const EARLIEST_DEADLINE: &str = "
+    SELECT min(promised_from) + make_interval(secs => $1) FROM requests
+    WHERE finished_at IS NULL AND promised_from IS NOT NULL";
+
+/// A promise is broken the moment its deadline passes.
+const BREACHED: &str = "
+    SELECT CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= r.promised_from + make_interval(secs => $1)
+                THEN coalesce(p.product, 'unknown') ELSE 'unknown' END,
+        r.purpose, 'breached', count(*)::float8
+    FROM requests r LEFT JOIN packs p ON p.digest = r.pack_digest
+    WHERE r.finished_at IS NULL AND r.promised_from < now() - make_interval(secs => $1) GROUP BY 1, 2";
+
+/// Every series that may ever count starts at 0: a rate does not see the first event of a series that starts at 1.
+const SLA_SERIES: &str = "
+    SELECT product, purpose, outcome, 0::float8
+    FROM (SELECT DISTINCT product, outcome FROM packs, (VALUES ('met'), ('breached')) AS words (outcome)
+          UNION SELECT 'unknown', 'breached') AS outcomes, (VALUES ('test'), ('production')) AS words (purpose)";
+
+const OLDEST_RUNNING: &str = "
+    SELECT r.stage, extract(epoch FROM min(a.started_at))::float8
+    FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch
+    WHERE r.state = 'running' AND r.stage IS NOT NULL GROUP BY 1 ORDER BY 1";
+
+/// Not what is held, booked for later, or waits for another request of its database.
+const OLDEST_QUEUED: &str = "
+    SELECT purpose, extract(epoch FROM min(greatest(promised_from, not_before)))::float8 FROM requests r
+    WHERE state = 'queued' AND held IS NULL AND not_before <= now()
+      AND NOT EXISTS (SELECT FROM requests o WHERE o.database_id = r.database_id AND o.state = 'running')
+    GROUP BY 1 ORDER BY 1";
+
+const OLDEST_PROGRESS: &str = "
+    SELECT extract(epoch FROM min(greatest(r.progressed_at, a.started_at)))::float8
+    FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch WHERE r.state = 'running'";
+
+const LAST_CLAIM: &str = "SELECT extract(epoch FROM max(started_at))::float8 FROM attempts";
+
+const LEASE_SLACK: &str = "
+    SELECT extract(epoch FROM min(lease_until) - now())::float8 FROM requests WHERE state = 'running'";
+
+const ESTIMATE_ERRORS: &str = "
+    SELECT p.product, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(seconds - expected_p50) / expected_p50)
+    FROM (SELECT DISTINCT product FROM packs) p CROSS JOIN LATERAL (
+        SELECT expected_p50, extract(epoch FROM r.finished_at - a.started_at)::float8 AS seconds
+        FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch
+        WHERE r.product = p.product AND r.state = 'delivered' AND expected_p50 > 0
+        ORDER BY r.finished_at DESC LIMIT 100) AS judged
+    GROUP BY 1 ORDER BY 1";
+
+const WORKERS: &str = "
+    SELECT CASE WHEN seen_at <= now() - make_interval(secs => $1) THEN 'gone'
+                WHEN draining THEN 'draining' ELSE 'alive' END, version, count(*)::float8
+    FROM workers GROUP BY 1, 2 ORDER BY 1, 2";
+
+// What a worker says of itself is some seconds old; what it holds is not.
+const SLOTS: &str = "
+    SELECT kind.state, sum(kind.slots)::float8
+    FROM workers w
+    LEFT JOIN (SELECT worker_id, count(*) AS held FROM requests WHERE state = 'running' GROUP BY 1) AS busy
+        ON busy.worker_id = w.id,
+    LATERAL (VALUES
+        ('free', CASE WHEN draining THEN 0 ELSE greatest(w.slots - coalesce(held, 0), 0) END),
+        ('busy', coalesce(held, 0))) AS kind (state, slots)
+    WHERE seen_at > now() - make_interval(secs => $1) GROUP BY 1 ORDER BY 1";
+
+const INTERVENTIONS: &str = "
+    SELECT CASE WHEN claimed_until > now() THEN 'claimed' ELSE 'unclaimed' END, count(*)::float8,
+        extract(epoch FROM min(opened_at))::float8
+    FROM interventions WHERE closed_at IS NULL GROUP BY 1 ORDER BY 1";
+
+const HELD: &str = "
+    SELECT (SELECT count(*) FROM held_hops WHERE released_at IS NULL),
+        (SELECT count(*) FROM requests WHERE held IS NOT NULL AND held ->> 'kind' = 'hop')";
+
+const NOTIFICATIONS: &str = "
+    SELECT CASE WHEN webhook_id IS NULL THEN 'mail' ELSE 'webhook' END, count(*)::float8,
+        extract(epoch FROM min(next_at))::float8
+    FROM notifications WHERE next_at <= now() GROUP BY 1 ORDER BY 1";
+
+/// As [`crate::ledger::Ledger::outdated`] has it.
+const RETENTION: &str = "
+    SELECT count(*)::float8, extract(epoch FROM min(since))::float8 FROM (
+        SELECT now() AS since FROM requests WHERE delete_by IS NOT NULL AND deleted_at IS NULL
+        UNION ALL
+        SELECT finished_at + make_interval(secs => $2) FROM requests
+        WHERE deleted_at IS NULL AND state IN ('delivered', 'rejected', 'cancelled')
+          AND finished_at < now() - make_interval(secs => $2)
+        UNION ALL
+        SELECT finished_at + make_interval(secs => $1) FROM requests
+        WHERE source_deleted_at IS NULL AND state IN ('delivered', 'rejected', 'cancelled')
+          AND NOT (purpose = 'production' AND state = 'delivered')
+          AND finished_at < now() - make_interval(secs => $1)) AS due
+    HAVING count(*) > 0";
+
+const UNSWEPT: &str = "
+    SELECT count(*)::float8, extract(epoch FROM min(ended_at))::float8 FROM attempts
+    WHERE outcome <> 'delivered' AND NOT swept AND ended_at IS NOT NULL HAVING count(*) > 0";
+
+const SAVED_BYTES: &str = "
+    SELECT coalesce(sum((checkpoint->>'bytes')::bigint), 0)::bigint FROM attempts
+    WHERE checkpoint IS NOT NULL AND NOT checkpoint_swept";
+
+const COPIES: &str = "
+    SELECT coalesce(sum(checkpoint_bytes), 0)::bigint, coalesce(sum(checkpoint_millis), 0)::float8 / 1000 FROM steps
+    WHERE checkpoint_bytes IS NOT NULL";
+
+/// What has not ended; with the promises that were met and broken before.
+pub(super) async fn metrics(
+    tx: &mut PgConnection,
+    ended: &Totals,
+    kept: Kept,
+) -> Result<Metrics, LedgerError> {
+    let target = Some(sla::TARGET.as_secs_f64());
+    let (interventions, oldest_intervention) = counted_since(tx, INTERVENTIONS).await?;
+    let (notifications, oldest_notification) = counted_since(tx, NOTIFICATIONS).await?;
+    let mut promises = ended.sla_events.clone();
+    for sql in [BREACHED, SLA_SERIES] {
+        for Sample { labels, value } in samples(tx, sql, target.filter(|_| sql == BREACHED)).await? {
+            *promises.entry(labels).or_default() += value;
+        }
+    }
+    let (hops, waiting): (i64, i64) = sqlx::query_as(HELD).fetch_one(&mut *tx).await?;
+    let (copied, seconds): (i64, f64) = sqlx::query_as(COPIES).fetch_one(&mut *tx).await?;
+    Ok(Metrics {
+        requests: samples(tx, format!("{OPEN} {ZONES}"), target).await?,
+        earliest_deadline: sqlx::query_scalar(EARLIEST_DEADLINE).bind(target).fetch_one(&mut *tx).await?,
+        worst_slack: sqlx::query_scalar(sqlx::AssertSqlSafe(format!("{OPEN} {WORST_SLACK}")))
+            .bind(target)
+            .fetch_one(&mut *tx)
+            .await?,
+        oldest_running: samples(tx, OLDEST_RUNNING, None).await?,
+        oldest_queued: samples(tx, OLDEST_QUEUED, None).await?,
+        oldest_progress: sqlx::query_scalar(OLDEST_PROGRESS).fetch_one(&mut *tx).await?,
+        last_claim: sqlx::query_scalar(LAST_CLAIM).fetch_one(&mut *tx).await?,
+        lease_slack: sqlx::query_scalar(LEASE_SLACK).fetch_one(&mut *tx).await?,
+        estimate_errors: samples(tx, ESTIMATE_ERRORS, None).await?,
+        workers: samples(tx, WORKERS, Some(GONE_SECONDS)).await?,
+        slots: samples(tx, SLOTS, Some(GONE_SECONDS)).await?,
+        sla_events: super::past::samples(promises),
+        interventions,
+        oldest_intervention,
+        held: (hops.cast_unsigned(), waiting.cast_unsigned()),
+        notifications,
+        oldest_notification,
+        retention: sqlx::query_as(RETENTION)
+            .bind(kept.source.as_secs_f64())
+            .bind(kept.result.as_secs_f64())
+            .fetch_optional(&mut *tx)
+            .await?,
+        unswept: sqlx::query_as(UNSWEPT).fetch_optional(&mut *tx).await?,
+        saved_bytes: sqlx::query_scalar::<_, i64>(SAVED_BYTES).fetch_one(&mut *tx).await?.cast_unsigned(),
+        copies: Some((copied.cast_unsigned(), seconds)),
+        ..Metrics::default()
+    })
+}
+
+/// Rows of labels, and a figure behind them.
+async fn samples(
+    connection: &mut PgConnection,
+    sql: impl Into<String>,
+    seconds: Option<f64>,
+) -> Result<Vec<Sample>, LedgerError> {
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql.into()));
+    let query = if let Some(seconds) = seconds { query.bind(seconds) } else { query };
+    let rows = query.fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let last = row.len().saturating_sub(1);
+            Ok(Sample { labels: labels(row, last)?, value: row.try_get(last)? })
+        })
+        .collect()
+}
+
+/// Rows of one label, how many there are, and since when.
+async fn counted_since(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<(Vec<Sample>, Vec<Sample>), LedgerError> {
+    let rows: Vec<(String, f64, f64)> = sqlx::query_as(sql).fetch_all(connection).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(label, count, since)| {
+            let sample = |value| Sample { labels: vec![label.clone()], value };
+            (sample(count), sample(since))
+        })
+        .unzip())
+}
