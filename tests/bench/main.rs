@@ -19,7 +19,9 @@ mod chain;
 
 mod claim;
 
-const USAGE: &str = "usage: bench restore|dump|job|chain|claim|all RUNS [INPUT …]";
+mod scrape;
+
+const USAGE: &str = "usage: bench restore|dump|job|chain|claim|scrape|all RUNS [INPUT …]";
 
 #[tokio::main]
 async fn main() {
@@ -33,6 +35,7 @@ async fn main() {
         "job" => job::run(runs, &inputs).await,
         "chain" => chain::run(runs).await,
         "claim" => claim::run(runs),
+        "scrape" => scrape::run(runs).await,
         claim::INSIDE => claim::inside(runs).await,
         "all" => {
             claim::run(runs);
@@ -40,6 +43,7 @@ async fn main() {
             restore::dump(runs, &inputs).await;
             job::run(runs, &inputs).await;
             chain::run(runs).await;
+            scrape::run(runs).await;
         }
         _ => panic!("{USAGE}"),
     }

@@ -13,6 +13,7 @@ mod contract;
 mod customer;
 mod discretion;
 mod dumps;
+mod explain;
 mod exporter;
 mod faults;
 mod formats;

@@ -222,6 +222,16 @@ pub struct StepView {
     pub millis: Option<u64>,
 }
 
+/// `GET /api/v1/requests/{id}/explain`: why a request is where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Explanation {
+    /// What it waits for, or what is done with it.
+    pub now: String,
+    /// What happens next, and what that needs.
+    pub next: String,
+}
+
 /// A list of requests, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

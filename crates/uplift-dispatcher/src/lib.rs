@@ -7,6 +7,7 @@
 pub mod api;
 mod catalog;
 mod context;
+mod explain;
 mod notify;
 mod orphans;
 mod promote;

@@ -100,8 +100,8 @@ fn promise(ledger: &Metrics) -> Vec<Family> {
         },
         gauge(
             "uplift_earliest_deadline_timestamp_seconds",
-            "The earliest deadline among the requests whose upload is complete and that have not ended, as \
-             a unix time; absent where there is none.",
+            "The earliest deadline that is still ahead, among the requests whose upload is complete and that have not \
+             ended, as a unix time; absent where there is none.",
             deadline,
         ),
         gauge(

@@ -3,6 +3,8 @@
 //! It writes nothing and keeps nothing but the last figures, for a moment. No figure tells a customer, a request
 //! or a database.
 
+#[cfg(test)]
+mod dashboards;
 pub mod families;
 mod server;
 mod source;

@@ -161,6 +161,9 @@ Sends only the parts that are not there yet. The file has to be the one that the
 Example:
   uplift resume 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 --dump shop.sql.gz")]
     Resume(Resume),
+    /// Say why a request is where it is, and what happens next
+    #[command(after_help = "Example:\n  uplift explain 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77")]
+    Explain(One),
     /// Show a request, or list yours
     #[command(after_help = "\
 Examples:

@@ -28,6 +28,8 @@ pub(crate) enum Bench {
     Chain,
     /// No-op requests a second, and how long a request waits for its claim
     Claim,
+    /// A look at the exporter beside a million requests that have ended, against counting them anew
+    Scrape,
     /// All of them
     All,
 }

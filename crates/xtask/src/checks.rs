@@ -23,6 +23,7 @@ pub(crate) fn run(layout: &Layout) -> Result<Vec<&'static str>> {
     note("fmt", step("fmt", || fmt(layout)))?;
     note("clippy", loud("clippy", || clippy(layout)))?;
     note("deny", step("deny", || deny(layout)))?;
+    note("rules", step("rules", || rules(layout)))?;
     Ok(failed)
 }
 
@@ -36,6 +37,19 @@ fn clippy(layout: &Layout) -> Result<String> {
     let args = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     exec::streamed_ok(&mut cargo(layout, &args))?;
     Ok("clean".to_owned())
+}
+
+/// Whether Prometheus takes the rules, and each alert fires when it should and not otherwise.
+fn rules(layout: &Layout) -> Result<String> {
+    let folder = layout.repo.join("dashboards/prometheus");
+    for (args, log) in [
+        (&["check", "config", "prometheus.yaml"][..], "rules-check"),
+        (&["test", "rules", "alerts_test.yaml"], "rules-test"),
+    ] {
+        let mut promtool = Command::new("promtool");
+        exec::logged(promtool.current_dir(&folder).args(args), &layout.log(log))?;
+    }
+    Ok("checked and tested".to_owned())
 }
 
 /// Licences, bans and sources need no network. Advisories need a database that is fetched with git: where that

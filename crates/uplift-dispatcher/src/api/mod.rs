@@ -49,7 +49,7 @@ pub(crate) use overrides::{add_override, difference, promote_override};
 pub(crate) use problem::{ApiError, Kind};
 pub(crate) use products::{list as products, product};
 pub(crate) use requests::{
-    ReportQuery, accept, cancel, delete, page_of, report, report_discrepancy, report_text, result, whole,
+    ReportQuery, accept, cancel, delete, explained, page_of, report, report_discrepancy, report_text, result,
 };
 pub(crate) use submit::submit;
 pub(crate) use uploads::{complete as complete_upload, links as upload_links, state as upload_state};
@@ -83,6 +83,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/products/{product}/way", get(products::way))
         .route("/requests", post(submit).get(requests::list))
         .route("/requests/{id}", get(requests::show))
+        .route("/requests/{id}/explain", get(requests::explain))
         .route("/requests/{id}/cancel", post(cancel))
         .route("/requests/{id}/accept", post(accept))
         .route("/requests/{id}/delete", post(delete))

@@ -25,7 +25,7 @@ use super::{
     paths(
         webhooks::add, webhooks::list, webhooks::remove, webhooks::enable, webhooks::deliveries, webhooks::replay,
         products::list, products::way,
-        submit::submit, requests::list, requests::show, requests::cancel, requests::accept, requests::delete,
+        submit::submit, requests::list, requests::show, requests::explain, requests::cancel, requests::accept, requests::delete,
         requests::report_discrepancy,
         requests::steps,
         logs::log,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use uplift_core::{
     RequestId,
-    api::{self, Download, RequestList, StepView, Text},
+    api::{self, Download, Explanation, RequestList, StepView, Text},
     key,
     request::{Delivery, State as RequestState, StateCode},
 };
@@ -72,7 +72,7 @@ pub(crate) async fn page_of(context: &Context, filter: &Filter) -> Result<Reques
 }
 
 /// A request with what costs a look at others: how long it takes, and its place in the queue.
-pub(crate) async fn whole(context: &Context, request: Request) -> Result<api::Request> {
+async fn whole(context: &Context, request: Request) -> Result<api::Request> {
     let ledger = &context.ledger;
     let (estimate, place) = if request.state.code().is_final() {
         (None, None)
@@ -97,6 +97,29 @@ pub(super) async fn show(
     Path(id): Path<RequestId>,
 ) -> Result<Json<api::Request>> {
     Ok(Json(whole(&context, context.ledger.request(caller.scope(), id).await?).await?))
+}
+
+/// Why a request is where it is, and what happens next, in words.
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}/explain", tag = "requests", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Explanation))
+)]
+pub(super) async fn explain(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<RequestId>,
+) -> Result<Json<Explanation>> {
+    let request = context.ledger.request(caller.scope(), id).await?;
+    Ok(Json(explained(&context, request).await?.1))
+}
+
+/// A request, whole, with why it is where it is.
+pub(crate) async fn explained(context: &Context, request: Request) -> Result<(api::Request, Explanation)> {
+    let around = context.ledger.circumstances(request.id).await?;
+    let retry_at = request.not_before;
+    let shown = whole(context, request).await?;
+    let explanation = crate::explain::explain(&shown, &around, retry_at, context.clock.now());
+    Ok((shown, explanation))
 }
 
 /// Takes a request back; a running one ends as soon as its worker hears of it.

@@ -77,7 +77,9 @@ pub(super) async fn leave(
 /// A script does not see it and other sites do not send it along with a form; over https it goes nowhere else. A link
 /// from a mail or a chat brings it, so that whoever is logged in stays so.
 fn set_cookie(response: &mut Response, headers: &HeaderMap, value: &str, seconds: u32) {
-    let proxied = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    // Several proxies make a list; the first of them is the browser's.
+    let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok()?.split(',').next());
+    let proxied = proto.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"));
     let secure = if proxied { "; Secure" } else { "" };
     let text = format!("{COOKIE}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}");
     // A secret of hexadecimal digits is always a header's value.

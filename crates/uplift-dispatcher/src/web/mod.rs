@@ -26,6 +26,8 @@ use axum::{
 };
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use words::span;
+
 use crate::Context;
 
 const STYLE: &str = include_str!("../../templates/pages.css");

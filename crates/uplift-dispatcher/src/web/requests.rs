@@ -148,6 +148,7 @@ struct RequestPage {
     frame: Frame,
     now: DateTime<Utc>,
     request: api::Request,
+    explanation: api::Explanation,
     attempts: Vec<AttemptEntry>,
     interventions: Vec<Intervention>,
     overrides: Vec<OverrideEntry>,
@@ -258,6 +259,7 @@ async fn request_page(
     } else {
         Vec::new()
     };
+    let (request, explanation) = calls::explained(context, request).await?;
     Ok(RequestPage {
         frame,
         now: context.clock.now(),
@@ -266,7 +268,8 @@ async fn request_page(
         overrides: context.ledger.layer_ran(id).await?,
         audit: if staff { context.ledger.audit(id).await? } else { Vec::new() },
         first_error: context.ledger.first_error(id).await?,
-        request: calls::whole(context, request).await?,
+        request,
+        explanation,
         lines,
         cut,
         own,

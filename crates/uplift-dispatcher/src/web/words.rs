@@ -9,7 +9,7 @@ pub(super) fn time(at: &DateTime<Utc>) -> String {
 }
 
 /// `12 s`, `3 min`, `2 h 5 min`, `4 d`.
-pub(super) fn span(of: TimeDelta) -> String {
+pub(crate) fn span(of: TimeDelta) -> String {
     let seconds = of.num_seconds().max(0);
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -7,6 +7,7 @@
 mod account;
 mod alone;
 mod attempt;
+mod circumstances;
 mod conflict;
 mod estimate;
 mod event;
@@ -36,6 +37,7 @@ use thiserror::Error;
 
 pub use account::{Bearer, IssuedToken, Role};
 pub use attempt::{Claimed, Renewed, StepTime};
+pub use circumstances::Circumstances;
 pub use conflict::Conflict;
 pub use estimate::{Estimate, Likeness};
 pub use event::Told;

@@ -32,7 +32,8 @@ impl Ledger {
             if !state.is_final() {
                 return Err(Conflict::State { request, state, wish: "be deleted" }.into());
             }
-            sqlx::query("UPDATE requests SET delete_by = coalesce(delete_by, $2) WHERE id = $1")
+            sqlx::query("UPDATE requests SET delete_by = coalesce(delete_by, $2), delete_at = coalesce(delete_at, now())
+                 WHERE id = $1")
                 .bind(request.0)
                 .bind(actor)
                 .execute(&mut *tx)

@@ -10,7 +10,7 @@ use anyhow::bail;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uplift_core::{
-    api::{Request, RequestList},
+    api::{Explanation, Request, RequestList},
     request::StateCode,
 };
 use uuid::Uuid;
@@ -35,6 +35,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
         Command::Production(args) => submit::submit(context, Production, &args).await,
         Command::Resume(args) => submit::resume(context, &args).await,
         Command::Status(args) => status(context, &args).await,
+        Command::Explain(args) => explain(context, args.request).await,
         Command::Log(args) => log(context, &args).await,
         Command::Download(args) => fetch(context, &args).await,
         Command::Restore(args) => live::restore(context, &args).await,
@@ -59,6 +60,18 @@ async fn status(context: &Context, args: &Status) -> anyhow::Result<Exit> {
     let request = one(context, id).await?;
     show(context, &request)?;
     Ok(Exit::of_state(request.state))
+}
+
+async fn explain(context: &Context, id: Uuid) -> anyhow::Result<Exit> {
+    let path = ["requests", &id.to_string(), "explain"];
+    let explained: Explanation = context.client.get(&path, &[], Patience::Short).await?;
+    if context.print.is_json() {
+        context.print.json(&explained)?;
+    } else {
+        context.print.out(&format!("now:  {}", text::line(&explained.now)))?;
+        context.print.out(&format!("next: {}", text::line(&explained.next)))?;
+    }
+    Ok(Exit::Ok)
 }
 
 async fn log(context: &Context, args: &Log) -> anyhow::Result<Exit> {

@@ -23,7 +23,7 @@ pub struct Metrics {
     /// estimate for nine in ten, or since less than 20 minutes are left), `predicted_breach` (by the estimate for half of
     /// them), `breached`.
     pub requests: Vec<Sample>,
-    /// The earliest deadline among the requests whose upload is complete and that have not ended.
+    /// The earliest deadline that is still ahead, among the requests whose upload is complete and that have not ended.
     pub earliest_deadline: Option<DateTime<Utc>>,
     /// The least time that is left between an estimated end and its deadline, in seconds; negative where it comes too late.
     pub worst_slack: Option<f64>,

@@ -6,33 +6,42 @@ use uplift_core::sla;
 use super::{Kept, Metrics, Sample, labels, past::Totals};
 use crate::ledger::{LedgerError, worker::GONE_SECONDS};
 
-/// What waits or runs, with when it would end. An estimate counts from the attempt's beginning, or from now.
+/// What waits or runs, all of it in one pass: what a row is about, up to three labels, and a figure. An estimate counts from
+/// the attempt's beginning, or from now.
 const OPEN: &str = "
-    WITH open AS (
-        SELECT r.state, r.purpose, r.promised_from + make_interval(secs => $1) AS deadline,
+    WITH open AS MATERIALIZED (
+        SELECT r.state, r.purpose, r.stage, r.lease_until, r.promised_from + make_interval(secs => $1) AS deadline,
             coalesce(a.started_at, greatest(now(), r.promised_from)) AS begun,
+            greatest(r.progressed_at, a.started_at) AS progressed,
             make_interval(secs => r.expected_p50) AS p50, make_interval(secs => r.expected_p90) AS p90
         FROM requests r
-        LEFT JOIN attempts a ON r.state = 'running' AND a.request_id = r.id AND a.epoch = r.epoch
-        WHERE r.finished_at IS NULL)";
-
-const ZONES: &str = "
-    SELECT state, purpose,
+        LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL
+        WHERE r.finished_at IS NULL)
+    SELECT 'zone', state, purpose,
         CASE WHEN deadline IS NULL THEN ''
              WHEN deadline < now() THEN 'breached'
              WHEN greatest(begun + p50, now()) > deadline THEN 'predicted_breach'
              WHEN begun + p90 > deadline OR deadline < now() + interval '20 minutes' THEN 'at_risk'
              ELSE 'ok' END,
         count(*)::float8
-    FROM open GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
-
-const WORST_SLACK: &str = "
-    SELECT min(extract(epoch FROM deadline - greatest(begun + p50, now())))::float8 FROM open
-    WHERE deadline > now() AND p50 IS NOT NULL";
+    FROM open GROUP BY 2, 3, 4
+    UNION ALL
+    SELECT 'running', stage, '', '', extract(epoch FROM min(begun))::float8
+    FROM open WHERE state = 'running' AND stage IS NOT NULL GROUP BY 2
+    UNION ALL
+    SELECT 'slack', '', '', '', extract(epoch FROM min(deadline - greatest(begun + p50, now())))::float8
+    FROM open WHERE deadline > now() AND p50 IS NOT NULL HAVING count(*) > 0
+    UNION ALL
+    SELECT 'progress', '', '', '', extract(epoch FROM min(progressed))::float8
+    FROM open WHERE state = 'running' HAVING count(*) > 0
+    UNION ALL
+    SELECT 'lease', '', '', '', extract(epoch FROM min(lease_until) - now())::float8
+    FROM open WHERE state = 'running' HAVING count(*) > 0
+    ORDER BY 1, 2, 3, 4";
 
 const EARLIEST_DEADLINE: &str = "
     SELECT min(promised_from) + make_interval(secs => $1) FROM requests
-    WHERE finished_at IS NULL AND promised_from IS NOT NULL";
+    WHERE finished_at IS NULL AND promised_from > now() - make_interval(secs => $1)";
 
 /// A promise is broken the moment its deadline passes.
 const BREACHED: &str = "
@@ -48,26 +57,17 @@ const SLA_SERIES: &str = "
     FROM (SELECT DISTINCT product, outcome FROM packs, (VALUES ('met'), ('breached')) AS words (outcome)
           UNION SELECT 'unknown', 'breached') AS outcomes, (VALUES ('test'), ('production')) AS words (purpose)";
 
-const OLDEST_RUNNING: &str = "
-    SELECT r.stage, extract(epoch FROM min(a.started_at))::float8
-    FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch
-    WHERE r.state = 'running' AND r.stage IS NOT NULL GROUP BY 1 ORDER BY 1";
-
-/// Not what is held, booked for later, or waits for another request of its database.
+/// Not what is held, booked for later, or waits for another request of its database or its account.
 const OLDEST_QUEUED: &str = "
-    SELECT purpose, extract(epoch FROM min(greatest(promised_from, not_before)))::float8 FROM requests r
-    WHERE state = 'queued' AND held IS NULL AND not_before <= now()
+    SELECT purpose, extract(epoch FROM min(greatest(promised_from, not_before)))::float8
+    FROM requests r JOIN accounts a ON a.id = r.account_id
+    LEFT JOIN (SELECT account_id, count(*) AS running FROM requests WHERE state = 'running' GROUP BY 1) AS busy
+        ON busy.account_id = r.account_id
+    WHERE state = 'queued' AND coalesce(busy.running, 0) < a.max_running AND held IS NULL AND not_before <= now()
       AND NOT EXISTS (SELECT FROM requests o WHERE o.database_id = r.database_id AND o.state = 'running')
     GROUP BY 1 ORDER BY 1";
 
-const OLDEST_PROGRESS: &str = "
-    SELECT extract(epoch FROM min(greatest(r.progressed_at, a.started_at)))::float8
-    FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch WHERE r.state = 'running'";
-
 const LAST_CLAIM: &str = "SELECT extract(epoch FROM max(started_at))::float8 FROM attempts";
-
-const LEASE_SLACK: &str = "
-    SELECT extract(epoch FROM min(lease_until) - now())::float8 FROM requests WHERE state = 'running'";
 
 const ESTIMATE_ERRORS: &str = "
     SELECT p.product, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(seconds - expected_p50) / expected_p50)
@@ -111,7 +111,7 @@ const NOTIFICATIONS: &str = "
 /// As [`crate::ledger::Ledger::outdated`] has it.
 const RETENTION: &str = "
     SELECT count(*)::float8, extract(epoch FROM min(since))::float8 FROM (
-        SELECT now() AS since FROM requests WHERE delete_by IS NOT NULL AND deleted_at IS NULL
+        SELECT delete_at AS since FROM requests WHERE delete_by IS NOT NULL AND deleted_at IS NULL
         UNION ALL
         SELECT finished_at + make_interval(secs => $2) FROM requests
         WHERE deleted_at IS NULL AND state IN ('delivered', 'rejected', 'cancelled')
@@ -142,6 +142,7 @@ pub(super) async fn metrics(
     kept: Kept,
 ) -> Result<Metrics, LedgerError> {
     let target = Some(sla::TARGET.as_secs_f64());
+    let open = Open(samples(tx, OPEN, target).await?);
     let (interventions, oldest_intervention) = counted_since(tx, INTERVENTIONS).await?;
     let (notifications, oldest_notification) = counted_since(tx, NOTIFICATIONS).await?;
     let mut promises = ended.sla_events.clone();
@@ -153,17 +154,14 @@ pub(super) async fn metrics(
     let (hops, waiting): (i64, i64) = sqlx::query_as(HELD).fetch_one(&mut *tx).await?;
     let (copied, seconds): (i64, f64) = sqlx::query_as(COPIES).fetch_one(&mut *tx).await?;
     Ok(Metrics {
-        requests: samples(tx, format!("{OPEN} {ZONES}"), target).await?,
+        requests: open.of("zone", 3),
+        worst_slack: open.one("slack"),
+        oldest_running: open.of("running", 1),
+        oldest_progress: open.one("progress"),
+        lease_slack: open.one("lease"),
         earliest_deadline: sqlx::query_scalar(EARLIEST_DEADLINE).bind(target).fetch_one(&mut *tx).await?,
-        worst_slack: sqlx::query_scalar(sqlx::AssertSqlSafe(format!("{OPEN} {WORST_SLACK}")))
-            .bind(target)
-            .fetch_one(&mut *tx)
-            .await?,
-        oldest_running: samples(tx, OLDEST_RUNNING, None).await?,
         oldest_queued: samples(tx, OLDEST_QUEUED, None).await?,
-        oldest_progress: sqlx::query_scalar(OLDEST_PROGRESS).fetch_one(&mut *tx).await?,
         last_claim: sqlx::query_scalar(LAST_CLAIM).fetch_one(&mut *tx).await?,
-        lease_slack: sqlx::query_scalar(LEASE_SLACK).fetch_one(&mut *tx).await?,
         estimate_errors: samples(tx, ESTIMATE_ERRORS, None).await?,
         workers: samples(tx, WORKERS, Some(GONE_SECONDS)).await?,
         slots: samples(tx, SLOTS, Some(GONE_SECONDS)).await?,
@@ -185,13 +183,29 @@ pub(super) async fn metrics(
     })
 }
 
+/// What [`OPEN`] gives.
+struct Open(Vec<Sample>);
+
+impl Open {
+    /// The rows about something, with so many labels.
+    fn of(&self, what: &str, labels: usize) -> Vec<Sample> {
+        let rows = self.0.iter().filter(|row| row.labels.first().is_some_and(|first| first == what));
+        rows.map(|row| Sample { labels: row.labels[1..=labels].to_vec(), value: row.value }).collect()
+    }
+
+    /// The one figure about something, if there is one.
+    fn one(&self, what: &str) -> Option<f64> {
+        self.of(what, 0).first().map(|sample| sample.value)
+    }
+}
+
 /// Rows of labels, and a figure behind them.
 async fn samples(
     connection: &mut PgConnection,
-    sql: impl Into<String>,
+    sql: &'static str,
     seconds: Option<f64>,
 ) -> Result<Vec<Sample>, LedgerError> {
-    let query = sqlx::query(sqlx::AssertSqlSafe(sql.into()));
+    let query = sqlx::query(sql);
     let query = if let Some(seconds) = seconds { query.bind(seconds) } else { query };
     let rows = query.fetch_all(connection).await?;
     rows.iter()
