@@ -12,7 +12,7 @@ use uplift_tests::{
     repository,
 };
 
-use crate::{dumps, http};
+use crate::{dumps, http, queue::body};
 
 /// How many lines the pack's talking step says.
 const LINES: usize = 1200;
@@ -70,7 +70,8 @@ async fn every_line_came_once(fleet: &Fleet, request: RequestId, followed: &str)
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned())
         .collect();
     let notices: Vec<_> = lines.iter().filter(|line| line.contains("of 1200")).cloned().collect();
-    let wanted: Vec<_> = (1..=LINES).map(|line| format!("NOTICE: line {line} of 1200")).collect();
+    let wanted: Vec<_> =
+        (1..=LINES).map(|line| format!("NOTICE: line {line} of 1200: grüße, 你好")).collect();
     assert_eq!(notices, wanted, "each line, once and in order");
 
     // Read whole, the log is the same.
@@ -114,14 +115,8 @@ async fn another_account_sees_nothing(fleet: &Fleet, request: RequestId) {
     let stranger = fleet.token_of("globex");
     let id = request.to_string();
     for (method, path) in routes() {
-        let body = match path.rsplit('/').next() {
-            Some("parts") => r#"{"parts":[1]}"#,
-            Some("complete") => r#"{"parts":[{"part":1,"etag":"x"}]}"#,
-            Some("tokens") => r#"{"account":"globex","role":"operator","label":"mine","days":1}"#,
-            _ => "{}",
-        };
         let (status, said) =
-            http::call(fleet, &stranger, method.clone(), &path.replace("{id}", &id), body).await;
+            http::call(fleet, &stranger, method.clone(), &path.replace("{id}", &id), body(&path)).await;
         if path.starts_with("ops/") {
             // A customer's token opens nothing of the operators'.
             assert_eq!(status, StatusCode::FORBIDDEN, "{method} {path}: {said}");

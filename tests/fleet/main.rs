@@ -10,6 +10,7 @@ mod booking;
 mod browser;
 mod comparison;
 mod contract;
+mod counted;
 mod customer;
 mod discretion;
 mod dumps;

@@ -190,8 +190,8 @@ async fn nobody_does_what_their_role_does_not_allow() {
     fleet.stop().await;
 }
 
-/// A body that the route reads, so that nothing but the role can be in the way.
-fn body(path: &str) -> &'static str {
+/// A body that the route reads, so that nothing but who asks can be in the way.
+pub(crate) fn body(path: &str) -> &'static str {
     match path.rsplit('/').next() {
         Some("parts") => r#"{"parts":[1]}"#,
         Some("complete") => r#"{"parts":[{"part":1,"etag":"x"}]}"#,

@@ -1,8 +1,8 @@
 //! Dashboards and rules say what is there: each metric that they ask for is one of [`families`].
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::families::{Figures, Series, families};
 
@@ -104,6 +104,33 @@ fn asks_well(query: &str, known: &BTreeSet<String>, place: &str) {
         let long = window.ends_with('d') || window.ends_with('h');
         assert!(long || window == "$__rate_interval", "{place}: a window of {window}");
     }
+}
+
+/// Prometheus takes every query: its own checker is given them as rules, with the variables filled in.
+#[test]
+fn prometheus_understands_every_panel() {
+    let mut rules = Vec::new();
+    for (_, text) in files("grafana", "json") {
+        let dashboard: Value = serde_json::from_str(&text).unwrap();
+        let annotations = dashboard["annotations"]["list"].as_array().unwrap().iter();
+        let targets = panels(&dashboard)
+            .into_iter()
+            .flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+        for asked in targets.chain(annotations) {
+            let mut query = asked["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+            for variable in ["$job", "$instance", "$pack", "$hop"] {
+                query = query.replace(variable, ".+");
+            }
+            rules.push(json!({ "record": format!("panel:query:{}", rules.len()), "expr": query }));
+        }
+    }
+    assert!(rules.len() > 60, "{} queries", rules.len());
+    let file = std::env::temp_dir().join(format!("uplift-panels-{}.json", std::process::id()));
+    fs::write(&file, json!({ "groups": [{ "name": "panels", "rules": rules }] }).to_string()).unwrap();
+    let checked = Command::new("promtool").args(["check", "rules"]).arg(&file).output();
+    fs::remove_file(&file).unwrap();
+    let checked = checked.expect("promtool, from the package prometheus");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
 #[test]

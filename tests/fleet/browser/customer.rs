@@ -107,6 +107,14 @@ async fn refused_without_a_test(browser: &Browser, dump: &Path) {
     browser.clicks("p.buttons a.main").await;
     browser.shows("h1", "New upgrade").await;
     browser.is_sound("new").await;
+    let dropped = "const all = new DataTransfer(); all.items.add(new File(['two'], 'kasse-übung.sql.gz')); \
+        const event = new DragEvent('drop', { dataTransfer: all, bubbles: true, cancelable: true }); \
+        document.getElementById('file').dispatchEvent(event); \
+        return document.getElementById('file').files.length === 1 && event.defaultPrevented";
+    assert_eq!(browser.asks(dropped).await, json!(true));
+    browser.shows("#said", "kasse-übung.sql.gz, 3 bytes").await;
+    assert_eq!(browser.asks("return document.getElementById('database').value").await, json!("kasse-übung"));
+    browser.types("#database", "").await;
     browser.chooses("#file", dump).await;
     browser.shows("#said", "shop.sql, 75.").await;
     assert_eq!(browser.asks("return document.getElementById('database').value").await, json!("shop"));

@@ -7,6 +7,7 @@ mod fields;
 mod fleet;
 mod frame;
 mod interventions;
+mod list;
 mod login;
 mod overrides;
 mod requests;
@@ -50,7 +51,7 @@ pub(crate) fn router(context: &Context) -> Router<Arc<Context>> {
         .route("/new", get(uploads::form))
         .route("/login", get(login::show).post(login::enter))
         .route("/logout", post(login::leave))
-        .route("/requests", get(requests::list).post(uploads::create))
+        .route("/requests", get(list::show).post(uploads::create))
         .route("/requests/{id}", get(requests::show))
         .route("/requests/{id}/log", get(requests::log))
         .route("/requests/{id}/state", get(requests::state))
