@@ -277,8 +277,8 @@ async fn customers_are_told_by_mail_and_by_webhooks_whatever_the_other_side_does
 
     // What they find wrong is answered, one report at a time, and they are told.
     let reported = request.to_string();
-    fleet.must(&["report", &reported, "The journal begins with 0"]);
-    let again = fleet.run(&["report", &reported, "and so do others"]);
+    fleet.must(&["discrepancy", &reported, "The journal begins with 0"]);
+    let again = fleet.run(&["discrepancy", &reported, "and so do others"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("is being looked at"), "{again:?}");
     let open = output_json(&fleet.run(&["--json", "ops", "interventions", "list", "--request", &reported]));
     let words = "Statements from before March are not in the dump";
@@ -288,7 +288,7 @@ async fn customers_are_told_by_mail_and_by_webhooks_whatever_the_other_side_does
     assert!(server.took("test of shop to 3.0: answered").await.contains(words));
     assert!(fleet.must(&["status", &reported]).contains(words));
     assert!(
-        !fleet.run(&["report", &rejected.id().to_string(), "x"]).status.success(),
+        !fleet.run(&["discrepancy", &rejected.id().to_string(), "x"]).status.success(),
         "it was not delivered"
     );
 

@@ -8,6 +8,8 @@ use uplift_core::{
 };
 use uplift_platform::ledger::Circumstances;
 
+use crate::web::span;
+
 /// Explains a request as it stands. `retry_at` is when a queued one may be claimed.
 pub(crate) fn explain(
     request: &api::Request,
@@ -143,8 +145,4 @@ fn delivered(request: &api::Request) -> (String, String) {
 
 fn failure(request: &api::Request) -> &str {
     request.failure.as_ref().map_or("", |failure| &failure.message)
-}
-
-fn span(of: TimeDelta) -> String {
-    crate::web::span(of)
 }

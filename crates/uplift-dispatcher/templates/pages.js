@@ -3,7 +3,8 @@
 "use strict";
 (() => {
   const { again } = document.body.dataset;
-  if (again) setTimeout(() => location.reload(), again * 1000);
+  // Said to be by itself: nobody stays logged in by it.
+  if (again) setTimeout(() => location.replace(location.pathname + "?again"), again * 1000);
 
   const log = document.getElementById("log");
   if (!log || !log.dataset.of) return;

@@ -216,8 +216,8 @@ Example:
 The answer comes by mail and webhook, where you have them, and stands in `uplift status REQUEST`.
 
 Example:
-  uplift report 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'The bank journal begins with 0, and has to with 1204.50'")]
-    Report {
+  uplift discrepancy 01936b2e-7a54-7c3e-8f5a-2d1b6c0e9a77 'The bank journal begins with 0, and has to with 1204.50'")]
+    Discrepancy {
         /// The request
         request: Uuid,
         /// What is wrong, and where it is seen

@@ -18,7 +18,9 @@ const PARTS: u64 = 5;
 
 #[tokio::test]
 async fn a_customer_needs_nothing_but_a_browser() {
-    let fleet = Fleet::with(Options { workers: 1, ..Options::default() }).await;
+    // Nobody listens there: what matters is that the form asks for an address, and that it is kept.
+    let mail = "mail = { url = \"smtp://127.0.0.1:9\", from = \"uplift@example.com\" }".to_owned();
+    let fleet = Fleet::with(Options { workers: 1, dispatcher: mail, ..Options::default() }).await;
     let (_pack, pack) = pack();
     fleet.push_pack(&pack);
     let sample = dumps::sample().await;
@@ -55,6 +57,7 @@ async fn a_customer_needs_nothing_but_a_browser() {
     browser.is_sound("databases-running").await;
     browser.shows(".upgrades li:first-child", "delivered").await;
     browser.shows(".upgrades li:first-child", "production to 2.0").await;
+    booked_for_tomorrow(&fleet, &browser, &dump).await;
     browser.close().await;
 
     // On a phone, where there is less room.
@@ -85,7 +88,7 @@ fn pack() -> (TempDir, PathBuf) {
     let mut text = std::fs::read_to_string(&script).unwrap();
     text.push_str(
         "\nDO $$ BEGIN\n    RAISE NOTICE E'\\x1b[1;32mgrün\\x1b[0m <b>not bold</b>';\n    \
-         FOR line IN 1 .. 300 LOOP\n        RAISE NOTICE 'line %', line;\n        PERFORM pg_sleep(0.05);\n    \
+         FOR line IN 1 .. 600 LOOP\n        RAISE NOTICE 'line %', line;\n        PERFORM pg_sleep(0.05);\n    \
          END LOOP;\nEND $$;\n",
     );
     std::fs::write(script, text).unwrap();
@@ -100,6 +103,25 @@ fn long(dump: &str) -> Vec<u8> {
         text.extend_from_slice(&line);
     }
     text
+}
+
+/// Another test, for an hour when nobody works: by the clock of the browser.
+async fn booked_for_tomorrow(fleet: &Fleet, browser: &Browser, dump: &Path) {
+    browser.clicks("p.buttons a[href*='purpose=test']").await;
+    browser.shows("h1", "New upgrade").await;
+    let tomorrow = "const hour = new Date(Date.now() + 86400000); hour.setSeconds(0, 0); \
+        const local = new Date(hour - hour.getTimezoneOffset() * 60000).toISOString().slice(0, 16); \
+        document.getElementById('later').value = local; return hour.getTime() / 1000";
+    let hour = browser.asks(tomorrow).await.as_f64().unwrap();
+    browser.chooses("#file", dump).await;
+    browser.clicks("#upload button").await;
+    browser.shows(".note", "it is booked for").await;
+    let booked = "SELECT extract(epoch FROM booked_for) FROM requests ORDER BY id DESC LIMIT 1";
+    assert!((fleet.database.value(booked).await.parse::<f64>().unwrap() - hour).abs() < 1.0);
+    browser.is_sound("booked").await;
+    browser.clicks("details:has(form[action$=cancel]) summary").await;
+    browser.clicks("form[action$=cancel] button").await;
+    browser.shows("h1 + p", "cancelled").await;
 }
 
 /// Production is not begun without an accepted test, and what was filled in is still there.
@@ -127,7 +149,9 @@ async fn refused_without_a_test(browser: &Browser, dump: &Path) {
 
 /// The page is left while parts are on their way, and what has arrived is not sent again.
 async fn broken_off_and_gone_on_with(fleet: &Fleet, browser: &Browser, dump: &Path) -> RequestId {
-    browser.uploads_at(12 << 20).await;
+    browser.shows("#target", "Sample ERP 4.0, expected 2027-03-01").await;
+    browser.types("#email", "me@example.com").await;
+    browser.uploads_at(4 << 20).await;
     browser.picks("#purpose", "test").await;
     browser.clicks("#upload button").await;
     let id: RequestId = eventually("the request is there", LIMIT, async || {
@@ -138,9 +162,9 @@ async fn broken_off_and_gone_on_with(fleet: &Fleet, browser: &Browser, dump: &Pa
         let upload = fleet.request(id).await.upload_id.map(UploadId)?;
         fleet.objects.uploaded_parts(&key::source(id), &upload).await.ok()
     };
-    eventually("some parts are there", LIMIT, async || there().await.filter(|parts| parts.len() >= 2)).await;
     browser.shows("#said", "/s, ").await;
     browser.is_sound("uploading").await;
+    eventually("some parts are there", LIMIT, async || there().await.filter(|parts| parts.len() >= 2)).await;
     // What leaves is on its way no more once the page is another one.
     browser.goes_to("/databases").await;
     browser.shows(".upgrades", "awaiting upload").await;
@@ -167,6 +191,8 @@ async fn broken_off_and_gone_on_with(fleet: &Fleet, browser: &Browser, dump: &Pa
     assert_eq!(puts, json!(PARTS - sent), "only the rest is sent");
     let row = fleet.request(id).await;
     assert_eq!(row.source_bytes, Some(std::fs::metadata(dump).unwrap().len()));
+    let email = format!("SELECT notify_email FROM requests WHERE id = '{id}'");
+    assert_eq!(fleet.database.value(&email).await, "me@example.com");
     id
 }
 

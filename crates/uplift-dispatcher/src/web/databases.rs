@@ -101,7 +101,7 @@ struct ListPage {
 
 /// Where somebody begins who has just logged in.
 pub(super) async fn home(visitor: Visitor) -> Redirect {
-    Redirect::to(if Frame::new("", "", &visitor).is_staff() { "/requests" } else { "/databases" })
+    Redirect::to(if visitor.staff().is_ok() { "/requests" } else { "/databases" })
 }
 
 pub(super) async fn list(State(context): State<Arc<Context>>, visitor: Visitor) -> Result<Response> {

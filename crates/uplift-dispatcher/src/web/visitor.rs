@@ -62,7 +62,8 @@ impl Visitor {
 /// Whether a page asks, and not the person who has it open.
 fn asks_by_itself(parts: &Parts) -> bool {
     let path = parts.uri.path();
-    path.starts_with("/requests/") && (path.ends_with("/state") || path.ends_with("/log"))
+    let of_request = path.starts_with("/requests/") && (path.ends_with("/state") || path.ends_with("/log"));
+    of_request || parts.uri.query() == Some("again")
 }
 
 /// The cookie that a request shows.

@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError, worker::GONE_SECONDS};
 /// What stands around a request.
 #[derive(Clone, Debug)]
 pub struct Circumstances {
-    /// Workers that are alive, and how many more requests they could take.
+    /// Workers that are alive and take requests.
     pub workers: i64,
     /// Slots of theirs that are free.
     pub free_slots: i64,

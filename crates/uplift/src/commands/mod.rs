@@ -43,7 +43,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
         Command::Cancel(args) => act(context, args.request, "cancel", json!({})).await,
         Command::Delete(args) => act(context, args.request, "delete", json!({})).await,
         Command::Accept(args) => act(context, args.request, "accept", json!({})).await,
-        Command::Report { request, text } => {
+        Command::Discrepancy { request, text } => {
             act(context, request, "discrepancy", json!({ "text": text })).await
         }
         Command::Webhooks(command) => webhooks::execute(context, command).await,
