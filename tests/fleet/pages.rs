@@ -1,5 +1,7 @@
 //! The pages as a program sees them: who may see and do what, and what every answer tells the browser.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, StatusCode, header, redirect};
 use serde_json::Value;
 use uplift_core::{Purpose, request::StateCode};
@@ -162,8 +164,23 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
         fleet.database.value("SELECT count(*) FROM web_sessions WHERE octet_length(hash) <> 32").await,
         "0"
     );
+    a_log_is_followed_no_longer_than_the_login_lasts(&fleet, &request).await;
     fleet.must(&["cancel", &request]);
     fleet.stop().await;
+}
+
+/// Its lines come as the page has them.
+async fn a_log_is_followed_no_longer_than_the_login_lasts(fleet: &Fleet, request: &str) {
+    let visitor = Visitor::log_in(fleet, fleet.token()).await;
+    let following = visitor.http.get(format!("{}/requests/{request}/log", visitor.server));
+    let following = following.header(header::COOKIE, &visitor.cookie).header("accept", "text/event-stream");
+    let following = following.send().await.unwrap();
+    assert_eq!(following.status(), StatusCode::OK);
+    let csrf = visitor.csrf().await;
+    assert_eq!(visitor.post("/logout", &[("csrf", csrf.as_str())], &[]).await.status, StatusCode::SEE_OTHER);
+    let told = tokio::time::timeout(Duration::from_secs(30), following.text()).await;
+    let told = told.expect("the stream ends with the login").unwrap();
+    assert!(told.contains("data: <li id=\"L1\"") && !told.contains("event: end"), "{told}");
 }
 
 /// Whatever has a name in its address, as the routes have it, is closed to a customer of another account: it is not there, or is
