@@ -150,6 +150,19 @@ async fn pages_are_for_those_whose_they_are_and_forms_come_from_them() {
         answer.text
     );
 
+    let digest = fleet.database.value("SELECT digest FROM packs LIMIT 1").await;
+    let long = "because ".repeat(1000);
+    let fields = [("csrf", csrf.as_str()), ("reason", long.as_str())];
+    let answer = operator.post(&format!("/packs/{digest}/recall"), &fields, &[]).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.text.contains(&long) && answer.text.contains("in at most"), "{}", answer.text);
+    for path in ["/nowhere", "/requests/not-an-id", "/overrides/x"] {
+        let answer = operator.get(path).await;
+        assert_eq!(answer.status, none, "{path}");
+        assert!(answer.text.contains("there is no such page"), "{path}: {}", answer.text);
+        answer.is_guarded(path);
+    }
+
     // A login ends with its token, and with whoever leaves.
     let list = token(&fleet, "us", "engineer", "tom");
     let tom = Visitor::log_in(&fleet, &list).await;

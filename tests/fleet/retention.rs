@@ -48,12 +48,20 @@ async fn dumps_and_results_go_when_it_is_time_or_somebody_wants_it() {
     // Somebody wants one gone at once; the other goes in its time.
     let log = fleet.log(test).await;
     assert!(log.contains("delivered"), "{log}");
+    fleet.database.psql_command(&format!(
+        "UPDATE requests SET notify_email = 'ann@example.com' WHERE id = '{test}';
+         INSERT INTO notifications (request_id, topic, email, next_at)
+         VALUES ('{test}', 'request.delivered', 'ann@example.com', NULL)"
+    ));
     let removed = fleet.must(&["delete", &test.to_string()]);
     assert!(removed.contains("removed") && removed.contains("everything"), "{removed}");
     assert_eq!((objects(&fleet, test).await, fleet.log(test).await), (Vec::new(), String::new()));
     let gone = fleet.run(&["download", &test.to_string()]);
     let said = String::from_utf8_lossy(&gone.stderr);
     assert!(gone.status.code() == Some(1) && said.contains("was removed"), "{said}");
+    let addresses =
+        "SELECT (SELECT count(notify_email) FROM requests) + (SELECT count(email) FROM notifications)";
+    assert_eq!(fleet.database.value(addresses).await, "0");
     let who = "SELECT actor FROM audit WHERE action = 'delete' AND request_id = ";
     let by = fleet.database.value(&format!("{who}'{test}'")).await;
     assert!(by.starts_with("customer acme"), "{by}");

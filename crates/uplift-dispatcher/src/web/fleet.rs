@@ -12,8 +12,7 @@ use uplift_core::{HoldId, PackDigest};
 use uplift_platform::ledger::{HeldHop, PackEntry, WorkerEntry};
 
 use super::{
-    frame::{Frame, PageError, Result, page},
-    seen,
+    frame::{Frame, PageError, Result, answer, page},
     visitor::{Sent, Visitor},
     words,
 };
@@ -37,6 +36,15 @@ struct PacksPage {
     now: DateTime<Utc>,
     packs: Vec<PackEntry>,
     holds: Vec<HeldHop>,
+    /// Of what could not be done: the pack or hop, and the reason that was typed.
+    typed: (String, String),
+}
+
+impl PacksPage {
+    /// What was typed for a pack or a hop.
+    fn typed(&self, of: &impl ToString) -> &str {
+        if self.typed.0 == of.to_string() { &self.typed.1 } else { "" }
+    }
 }
 
 pub(super) async fn workers(State(context): State<Arc<Context>>, visitor: Visitor) -> Result<Response> {
@@ -50,12 +58,33 @@ pub(super) async fn workers(State(context): State<Arc<Context>>, visitor: Visito
 
 pub(super) async fn packs(State(context): State<Arc<Context>>, visitor: Visitor) -> Result<Response> {
     visitor.staff()?;
-    Ok(page(&PacksPage {
-        frame: Frame::new("Packs", "packs", &visitor),
+    Ok(page(&packs_page(&context, &visitor).await?))
+}
+
+async fn packs_page(context: &Context, visitor: &Visitor) -> Result<PacksPage, ApiError> {
+    Ok(PacksPage {
+        frame: Frame::new("Packs", "packs", visitor),
         now: context.clock.now(),
         packs: context.ledger.packs().await?,
         holds: context.ledger.held_hops().await?,
-    }))
+        typed: Default::default(),
+    })
+}
+
+/// Back at the packs, or with the reason that was typed where it could not be done.
+async fn done(
+    context: &Context,
+    visitor: &Visitor,
+    done: Result<(), ApiError>,
+    typed: (String, String),
+) -> Result<Response> {
+    answer(visitor, done.map(|()| "/packs".to_owned()).map_err(PageError::from), async |error| {
+        let mut shown = packs_page(context, visitor).await?;
+        shown.frame.error = Some(error);
+        shown.typed = typed;
+        Ok(shown)
+    })
+    .await
 }
 
 pub(super) async fn recall(
@@ -64,13 +93,12 @@ pub(super) async fn recall(
     Sent { visitor, fields }: Sent,
 ) -> Result<Response> {
     visitor.operator()?;
-    let done = async {
+    let recalled = async {
         let reason = calls::words("reason", fields.get("reason"))?;
         context.ledger.recall_pack(&digest, &visitor.bearer().actor(), reason).await?;
-        Ok::<_, ApiError>(())
+        Ok(())
     };
-    done.await.map_err(PageError::to(&visitor))?;
-    Ok(seen("/packs"))
+    done(&context, &visitor, recalled.await, (digest.to_string(), fields.get("reason").to_owned())).await
 }
 
 pub(super) async fn release(
@@ -79,12 +107,11 @@ pub(super) async fn release(
     Sent { visitor, fields }: Sent,
 ) -> Result<Response> {
     visitor.operator()?;
-    let done = async {
+    let released = async {
         let reason = calls::words("reason", fields.get("reason"))?;
         context.ledger.release_hop(id, &visitor.bearer().actor(), reason).await?;
-        Ok::<_, ApiError>(())
+        context.queued.notify_one();
+        Ok(())
     };
-    done.await.map_err(PageError::to(&visitor))?;
-    context.queued.notify_one();
-    Ok(seen("/packs"))
+    done(&context, &visitor, released.await, (id.to_string(), fields.get("reason").to_owned())).await
 }

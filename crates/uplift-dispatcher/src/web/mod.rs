@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -29,7 +29,11 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use words::span;
 
-use crate::Context;
+use crate::{
+    Context,
+    api::{ApiError, Kind},
+};
+use frame::PageError;
 
 const STYLE: &str = include_str!("../../templates/pages.css");
 const SCRIPT: &str = include_str!("../../templates/pages.js");
@@ -71,7 +75,9 @@ pub(crate) fn router(context: &Context) -> Router<Arc<Context>> {
         .route("/packs", get(fleet::packs))
         .route("/packs/{digest}/recall", post(fleet::recall))
         .route("/holds/{id}/release", post(fleet::release))
-        .layer(middleware::map_response(move |mut response: Response| {
+        .fallback(nowhere)
+        .layer(middleware::map_response(move |response: Response| {
+            let mut response = readable(response);
             for (name, value) in &told {
                 // A report has a policy of its own.
                 response.headers_mut().entry(name).or_insert_with(|| value.clone());
@@ -84,6 +90,30 @@ pub(crate) fn router(context: &Context) -> Router<Arc<Context>> {
         .route(&SCRIPT_PATH, get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
         .route(&UPLOAD_PATH, get(|| async { asset("text/javascript; charset=utf-8", UPLOAD) }))
         .route(&ICON_PATH, get(|| async { asset("image/svg+xml", ICON) }))
+}
+
+/// An address that is none of ours.
+async fn nowhere(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        let detail = "there is nothing at this path: see /api/v1/openapi.json";
+        return ApiError::new(Kind::NotFound, detail).into_response();
+    }
+    PageError::from(ApiError::new(Kind::NotFound, "there is no such page; its address may be cut off"))
+        .into_response()
+}
+
+/// The framework refuses an id that is none with a line of text; people get a page.
+fn readable(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let line = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !line || response.status() != StatusCode::BAD_REQUEST {
+        return response;
+    }
+    PageError::from(ApiError::new(
+        Kind::NotFound,
+        "there is no such page: its address names nothing that is here",
+    ))
+    .into_response()
 }
 
 fn path(text: &str, ending: &str) -> String {

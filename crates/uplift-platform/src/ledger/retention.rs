@@ -103,6 +103,7 @@ impl Ledger {
         let gone = sqlx::query(
             "WITH gone AS (
                  UPDATE requests SET deleted_at = now(), source_deleted_at = coalesce(source_deleted_at, now()),
+                     notify_email = NULL,
                      outcome = CASE WHEN state = 'rejected' THEN outcome - '{detail,statement}'::text[] ELSE outcome END
                  WHERE id = $1 AND deleted_at IS NULL RETURNING id, coalesce(delete_by, 'retention') AS actor)
              INSERT INTO audit (actor, action, request_id) SELECT actor, 'delete', id FROM gone",
@@ -113,6 +114,7 @@ impl Ledger {
         if gone.rows_affected() == 1 {
             for sql in [
                 "DELETE FROM log_chunks WHERE request_id = $1",
+                "DELETE FROM notifications WHERE request_id = $1 AND email IS NOT NULL",
                 "DELETE FROM session_lines l USING sessions s, interventions i
                  WHERE l.session_id = s.id AND s.intervention_id = i.id AND i.request_id = $1",
                 "UPDATE sessions s SET failure = s.failure - '{detail,statement}'::text[]
