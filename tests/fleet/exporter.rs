@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener, ToSocketAddrs as _},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -53,6 +54,8 @@ async fn nothing_to_tell(exporter: &Exporter) {
     for outcome in ["met", "breached"] {
         exporter.says(&sla("sample", Purpose::Production, outcome), 0.0).await;
     }
+    exporter.says(r#"uplift_attempts_total{outcome="delivered"}"#, 0.0).await;
+    exporter.says(r#"uplift_failures_total{class="lease_lost",pack="",hop=""}"#, 0.0).await;
     let figures = exporter.scrape().await;
     assert_eq!(figures.0[&format!("uplift_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))], 1.0);
     for name in [
@@ -66,9 +69,7 @@ async fn nothing_to_tell(exporter: &Exporter) {
         "held",
         "workers",
         "worker_slots",
-        "attempts",
-        "failures",
-        "restored",
+        "restore_bytes",
         "notifications",
         "retention",
         "unswept",
@@ -181,7 +182,7 @@ async fn delivered_late(exporter: &Exporter) {
     assert_eq!(figures.0[r#"uplift_schedule_to_start_seconds_count{purpose="test"}"#], 1.0);
     let step = r#"{product="sample",hop="1.0-2.0",step="split-partners"}"#;
     assert_eq!(figures.0[&format!("uplift_step_duration_seconds_count{step}")], 1.0);
-    assert!(figures.0["uplift_restored_bytes_total"] > 1000.0);
+    assert!(figures.0["uplift_restore_bytes_total"] > 1000.0);
     // Counted once, and for ever under what was known when it counted.
     assert_eq!(figures.0[&sla("unknown", Purpose::Test, "breached")], 1.0);
     assert_eq!(figures.0[&sla("sample", Purpose::Test, "breached")], 0.0);
@@ -261,20 +262,21 @@ async fn the_exporter_starts_before_its_ledger_does() {
 }
 
 /// An exporter that reaches ledger and broker through proxies.
-struct Exporter {
-    _process: Process,
-    address: SocketAddr,
+pub(crate) struct Exporter {
+    process: Process,
+    pub(crate) address: SocketAddr,
     client: reqwest::Client,
-    ledger: Proxy,
-    broker: Proxy,
+    pub(crate) ledger: Proxy,
+    pub(crate) broker: Proxy,
+    config: PathBuf,
 }
 
 /// A scrape: values by series, as they are written.
 #[derive(Debug)]
-struct Figures(BTreeMap<String, f64>);
+pub(crate) struct Figures(BTreeMap<String, f64>);
 
 impl Exporter {
-    async fn start(fleet: &Fleet) -> Self {
+    pub(crate) async fn start(fleet: &Fleet) -> Self {
         Self::start_with(fleet, false).await
     }
 
@@ -287,15 +289,30 @@ impl Exporter {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let listen = toml::Table::from_iter([("listen".to_owned(), address.to_string().into())]);
         config.insert("exporter".into(), listen.into());
-        let file = fleet.file("exporter.toml");
+        let file = fleet.file(&format!("exporter-{}.toml", address.port()));
         std::fs::write(&file, config.to_string()).unwrap();
-        let arguments = ["--config", file.to_str().unwrap()];
-        let process = Process::start("uplift-exporter", &arguments, &fleet.file("exporter.log"));
+        let process = run(&file);
         // The client wants one, although it speaks plain HTTP here.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let exporter = Self { _process: process, address, client: reqwest::Client::new(), ledger, broker };
-        eventually("the exporter is ready", SOON, async || exporter.get("readyz").await).await;
+        let client = reqwest::Client::new();
+        let exporter = Self { process, address, client, ledger, broker, config: file };
+        exporter.is_ready().await;
         exporter
+    }
+
+    async fn is_ready(&self) {
+        eventually("the exporter is ready", SOON, async || self.get("readyz").await).await;
+    }
+
+    /// Ends it as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) async fn restart(&mut self) {
+        self.process = run(&self.config);
+        self.is_ready().await;
     }
 
     /// What a path answers, where it answers well.
@@ -304,7 +321,7 @@ impl Exporter {
         answer.error_for_status().ok()?.text().await.ok()
     }
 
-    async fn scrape(&self) -> Figures {
+    pub(crate) async fn scrape(&self) -> Figures {
         let text = self.get("metrics").await.expect("a scrape succeeds, whatever is down");
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
@@ -314,7 +331,7 @@ impl Exporter {
     }
 
     /// Waits until a series has this value.
-    async fn says(&self, series: &str, value: f64) {
+    pub(crate) async fn says(&self, series: &str, value: f64) {
         eventually(&format!("{series} is {value}"), SOON, async || {
             (self.scrape().await.0.get(series) == Some(&value)).then_some(())
         })
@@ -324,7 +341,7 @@ impl Exporter {
 
 impl Figures {
     /// Whether there is a series whose name begins so.
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.keys().any(|series| series.starts_with(name))
     }
 
@@ -337,6 +354,11 @@ impl Figures {
 /// The series of promises met or breached.
 fn sla(product: &str, purpose: Purpose, outcome: &str) -> String {
     format!(r#"uplift_sla_events_total{{product="{product}",purpose="{purpose}",outcome="{outcome}"}}"#)
+}
+
+fn run(config: &Path) -> Process {
+    let arguments = ["--config", config.to_str().unwrap()];
+    Process::start("uplift-exporter", &arguments, &config.with_extension("log"))
 }
 
 /// Puts a proxy before the server that a section of the configuration names.

@@ -44,7 +44,8 @@ async fn the_state_before_a_run_that_failed_is_kept_as_it_was() {
     let metrics =
         fleet.ledger.metrics(&Past::new(&[1.0]), Kept { source: LIMIT, result: LIMIT }).await.unwrap();
     assert_eq!(metrics.saved_bytes, saved.bytes);
-    assert!(metrics.copies.is_some_and(|(copied, _)| copied > 1 << 20), "{:?}", metrics.copies);
+    let copied = metrics.copies.iter().find(|copies| copies.labels == ["bytes"]);
+    assert!(copied.is_some_and(|copied| copied.value > f64::from(1 << 20)), "{:?}", metrics.copies);
 
     // It is of use until another attempt has saved one, or somebody has ended the request.
     let id = failed.id();

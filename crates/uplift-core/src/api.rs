@@ -89,6 +89,9 @@ pub struct Request {
     pub database: String,
     /// Test or production.
     pub purpose: Purpose,
+    /// Whether it is a canary's, which counts in no figure but its own.
+    #[serde(default)]
+    pub canary: bool,
     /// The product found in the dump, once known.
     pub product: Option<String>,
     /// The version found in the dump, once known.

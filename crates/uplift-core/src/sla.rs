@@ -2,13 +2,5 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
-/// From the upload's completion, or the time that the upgrade is booked for, to delivery.
+/// From the upload's completion, or the time that the upgrade is booked for, to delivery, where no other target is configured.
 pub const TARGET: Duration = Duration::from_secs(120 * 60);
-
-/// When an upgrade has to be delivered whose promise begins then.
-#[must_use]
-pub fn deadline(promised_from: DateTime<Utc>) -> DateTime<Utc> {
-    promised_from + TARGET
-}

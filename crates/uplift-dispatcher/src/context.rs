@@ -52,11 +52,13 @@ impl Context {
     /// The ledger cannot be reached or migrated, or the object store is misconfigured.
     pub async fn open(config: &Config, stopping: CancellationToken) -> Result<Arc<Self>> {
         let objects = Objects::new(&config.objects).context("set up the object store")?;
+        let ledger = Ledger::migrate(&config.ledger.url).await.context("open the ledger")?;
+        let target = Duration::from_secs(u64::from(config.dispatcher.target_minutes.get()) * 60);
         Ok(Arc::new(Self {
             upload_origin: objects.upload_origin().await.context("sign links to the object store")?,
             objects,
             clock: Clock::System,
-            ledger: Ledger::migrate(&config.ledger.url).await.context("open the ledger")?,
+            ledger: ledger.promising(target),
             hints: Publisher::start(config.hints.clone()),
             settings: config.dispatcher.clone(),
             hint_ttl: config.hints.ttl(),

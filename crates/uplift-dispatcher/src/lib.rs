@@ -40,6 +40,14 @@ pub async fn serve(config: &Config, stopping: CancellationToken) -> Result<()> {
     context.shells.reached_at(&config.dispatcher.address, listening);
     tracing::info!(listen = %listening, "the dispatcher is up");
 
+    let own = config.dispatcher.metrics_listen;
+    let own = TcpListener::bind(own).await.with_context(|| format!("listen on {own}"))?;
+    tracing::info!(listen = %own.local_addr()?, "metrics");
+    let metrics = axum::serve(own, api::metrics_router(context.clone()))
+        .with_graceful_shutdown(stopping.clone().cancelled_owned())
+        .into_future();
+    tokio::spawn(metrics);
+
     let sweep = sweep::start(&context, config.objects.sets_cors);
     let server = axum::serve(listener, api::router(context))
         .with_graceful_shutdown(stopping.clone().cancelled_owned())

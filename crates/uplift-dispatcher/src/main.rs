@@ -47,7 +47,7 @@ struct NewToken {
     /// The account; it is made where it does not exist.
     #[arg(long, value_name = "NAME")]
     account: String,
-    /// `customer` or `operator`.
+    /// `customer`, `canary`, `engineer` or `operator`.
     #[arg(long)]
     role: Role,
     /// What it is for.

@@ -1,8 +1,10 @@
-//! Dashboards and rules say what is there: each metric that they ask for is one of [`families`].
+//! Dashboards and rules say what is there: each metric that they ask for is one of [`families`], or one that
+//! every process has of its own.
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
+use uplift_platform::boot::metrics;
 
 use crate::families::{Figures, Series, families};
 
@@ -29,13 +31,15 @@ fn files(name: &str, ending: &str) -> Vec<(String, String)> {
 
 /// Every name that Prometheus can be asked for.
 fn known() -> BTreeSet<String> {
+    let of_ledger = families(&Figures::default()).into_iter();
+    let of_ledger =
+        of_ledger.map(|family| (family.name.to_owned(), matches!(family.series, Series::Histograms(_))));
     let mut names = BTreeSet::new();
-    for family in families(&Figures::default()) {
-        match family.series {
-            Series::Histograms(_) => {
-                names.extend(["bucket", "sum", "count"].map(|part| format!("{}_{part}", family.name)));
-            }
-            _ => drop(names.insert(family.name.to_owned())),
+    for (name, wide) in of_ledger.chain(metrics::names()) {
+        if wide {
+            names.extend(["bucket", "sum", "count"].map(|part| format!("{name}_{part}")));
+        } else {
+            names.insert(name);
         }
     }
     names
@@ -92,13 +96,18 @@ fn every_panel_says_what_it_shows_and_asks_for_what_there_is() {
     assert_eq!(uids.into_iter().collect::<Vec<_>>(), expected);
 }
 
-/// Several exporters tell the same, and a rate is of as long as a panel is wide, or of days.
+/// Several exporters tell the same, unlike processes that tell of themselves; a rate is of as long as a panel is wide, or of
+/// days.
 fn asks_well(query: &str, known: &BTreeSet<String>, place: &str) {
     all_known(query, known, place);
+    let own = metrics::names().into_iter().any(|(name, _)| query.contains(&name));
     if OF_PROMETHEUS.iter().any(|name| query.contains(&format!("{name}{{"))) {
         return;
     }
-    assert!(query.contains("without(instance)") || query.contains("without (instance)"), "{place}: {query}");
+    assert!(
+        own || query.contains("without(instance)") || query.contains("without (instance)"),
+        "{place}: {query}"
+    );
     for (at, _) in query.match_indices('[') {
         let window = query[at + 1..].split([']', ':']).next().unwrap();
         let long = window.ends_with('d') || window.ends_with('h');
@@ -133,6 +142,22 @@ fn prometheus_understands_every_panel() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
+/// An alert's link opens a dashboard, and fills in variables that this one has.
+fn leads_somewhere(alert: &str, block: &str) {
+    let (_, link) = block.split_once("dashboard: /d/").expect("a path at Grafana");
+    let (uid, variables) = link.lines().next().unwrap().split_once('?').expect("variables");
+    let dashboards = files("grafana", "json").into_iter();
+    let mut dashboards = dashboards.map(|(_, text)| serde_json::from_str::<Value>(&text).unwrap());
+    let dashboard =
+        dashboards.find(|dashboard| dashboard["uid"] == uid).unwrap_or_else(|| panic!("{alert}: {uid}"));
+    for variable in variables.split('&') {
+        let name =
+            variable.split_once('=').and_then(|(name, _)| name.strip_prefix("var-")).expect("a variable");
+        let known = dashboard["templating"]["list"].as_array().unwrap();
+        assert!(known.iter().any(|known| known["name"] == name), "{alert}: {uid} has no variable {name}");
+    }
+}
+
 #[test]
 fn every_rule_asks_for_what_there_is_and_every_alert_has_a_page() {
     let known = known();
@@ -150,6 +175,7 @@ fn every_rule_asks_for_what_there_is_and_every_alert_has_a_page() {
                 assert!(block.contains(needed), "{alert} has no {needed}");
             }
             assert!(block.contains("severity: page") || block.contains("severity: ticket"), "{alert}");
+            leads_somewhere(alert, block);
         }
     }
     let pages: BTreeSet<_> =

@@ -1,5 +1,7 @@
 //! Every metric that there is: its name, which never changes, its meaning, and its series as they are now.
 
+mod upkeep;
+
 use uplift_platform::{
     hints::QueueDepths,
     ledger::{Durations, Metrics, Sample},
@@ -54,7 +56,8 @@ pub fn families(figures: &Figures) -> Vec<Family> {
         promise(ledger),
         work(ledger),
         people(ledger),
-        kept(ledger),
+        upkeep::kept(ledger),
+        upkeep::canary(ledger),
         fleet(ledger, figures.broker),
     ]
     .concat()
@@ -87,12 +90,10 @@ fn exporter(figures: &Figures) -> Vec<Family> {
 
 /// What was promised, and how it was kept.
 fn promise(ledger: &Metrics) -> Vec<Family> {
-    // To the microsecond, as the ledger keeps it; a float has room for that until the year 2255.
-    let deadline = ledger.earliest_deadline.map(|at| at.timestamp_micros() as f64 / 1e6);
     vec![
         Family {
             name: "uplift_sla_events_total",
-            help: "Promises met (delivered within 120 minutes of the upload's completion) and breached (counted \
+            help: "Promises met (delivered within 120 minutes, or what is configured, of the upload's completion) and breached (counted \
                    the moment the deadline passes). The product is unknown where the deadline passed before it \
                    was detected.",
             labels: &["product", "purpose", "outcome"],
@@ -102,7 +103,7 @@ fn promise(ledger: &Metrics) -> Vec<Family> {
             "uplift_earliest_deadline_timestamp_seconds",
             "The earliest deadline that is still ahead, among the requests whose upload is complete and that have not \
              ended, as a unix time; absent where there is none.",
-            deadline,
+            ledger.earliest_deadline,
         ),
         gauge(
             "uplift_worst_predicted_slack_seconds",
@@ -197,7 +198,7 @@ fn work(ledger: &Metrics) -> Vec<Family> {
             series: Series::Counters(ledger.failures.clone()),
         },
         Family {
-            name: "uplift_restored_bytes_total",
+            name: "uplift_restore_bytes_total",
             help: "Bytes of dumps that were restored.",
             labels: &[],
             series: Series::Counters(ledger.restored_bytes.clone()),
@@ -232,64 +233,6 @@ fn people(ledger: &Metrics) -> Vec<Family> {
             "uplift_held_requests",
             "Requests that wait for a held hop; absent where none does.",
             some(waiting),
-        ),
-    ]
-}
-
-/// What is kept, and what is to be told or removed.
-fn kept(ledger: &Metrics) -> Vec<Family> {
-    let [copied, copying] = [0, 1].map(|place| {
-        ledger.copies.iter().map(|&(bytes, seconds)| one([bytes as f64, seconds][place])).collect()
-    });
-    vec![
-        gauge(
-            "uplift_checkpoint_bytes",
-            "Saved states before steps that failed, in the object store; absent where there is none.",
-            some(ledger.saved_bytes),
-        ),
-        Family {
-            name: "uplift_checkpoint_copied_bytes_total",
-            help: "What copies of databases before steps took of the disk.",
-            labels: &[],
-            series: Series::Counters(copied),
-        },
-        Family {
-            name: "uplift_checkpoint_copy_seconds_total",
-            help: "How long copying databases before steps took.",
-            labels: &[],
-            series: Series::Counters(copying),
-        },
-        Family {
-            name: "uplift_notifications_due",
-            help: "Mail and webhooks that are due and not sent; absent where there is none.",
-            labels: &["way"],
-            series: Series::Gauges(ledger.notifications.clone()),
-        },
-        Family {
-            name: "uplift_oldest_notification_due_timestamp_seconds",
-            help: "When the oldest of them was due, as a unix time.",
-            labels: &["way"],
-            series: Series::Gauges(ledger.oldest_notification.clone()),
-        },
-        gauge(
-            "uplift_retention_due",
-            "Dumps, and results with their logs, that should be gone by now; absent where there is none.",
-            ledger.retention.map(|(count, _)| count),
-        ),
-        gauge(
-            "uplift_oldest_retention_due_timestamp_seconds",
-            "When the first of them should have gone, as a unix time.",
-            ledger.retention.map(|(_, since)| since),
-        ),
-        gauge(
-            "uplift_unswept_attempts",
-            "Attempts without a result that have left objects which are not removed yet; absent where there is none.",
-            ledger.unswept.map(|(count, _)| count),
-        ),
-        gauge(
-            "uplift_oldest_unswept_attempt_timestamp_seconds",
-            "When the first of them ended, as a unix time.",
-            ledger.unswept.map(|(_, since)| since),
         ),
     ]
 }

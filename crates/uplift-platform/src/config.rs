@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroU16,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,6 +58,10 @@ pub struct LedgerConfig {
 pub struct DispatcherConfig {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where it tells Prometheus what it alone sees.
+    pub metrics_listen: SocketAddr,
+    /// Minutes in which an upgrade is promised to be delivered, from the completion of its upload; of new requests.
+    pub target_minutes: NonZeroU16,
     /// Seconds between two sweeps.
     pub sweep_seconds: u64,
     /// Hours after which a request whose upload never came is cancelled.
@@ -187,6 +192,8 @@ impl Default for DispatcherConfig {
     fn default() -> Self {
         Self {
             listen: ([127, 0, 0, 1], 8080).into(),
+            metrics_listen: ([127, 0, 0, 1], 0).into(),
+            target_minutes: NonZeroU16::MIN.saturating_add(119),
             sweep_seconds: 2,
             upload_hours: 24,
             orphan_seconds: 3600,

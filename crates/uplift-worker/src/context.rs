@@ -6,13 +6,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use tokio::time::Instant;
 use uplift_core::{Clock, WorkerId};
 use uplift_platform::{
     Config, Ledger, Objects,
+    boot::metrics,
     config::{SandboxKind, WorkerConfig},
     ledger::WorkerState,
 };
-use uplift_sandbox::{DockerConfig, Host, Kind, Limits, ProcessConfig, SandboxConfig};
+use uplift_sandbox::{
+    DockerConfig, Host, Kind, Label, Limits, ProcessConfig, Sandbox, SandboxConfig, SandboxError,
+};
 
 use crate::keeper;
 
@@ -61,6 +65,14 @@ impl Context {
             pids: self.config.pids,
             disk_bytes: self.config.disk_bytes,
         }
+    }
+
+    /// A new sandbox with an empty Postgres of this major version.
+    pub(crate) async fn open_sandbox(&self, label: &Label, major: u16) -> Result<Sandbox, SandboxError> {
+        let began = Instant::now();
+        let opened = self.host.open(label, major, &self.limits()).await;
+        metrics::sandbox_opened(opened.is_ok(), began.elapsed());
+        opened
     }
 
     /// How long an attempt may take.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use uplift_platform::boot::metrics;
 
 use crate::context::Context;
 
-/// Answers `/healthz` (the process lives) and `/readyz` (ledger, object store and the sandboxes' host answer).
+/// Answers `/healthz` (the process lives), `/readyz` (ledger, object store and the sandboxes' host answer) and `/metrics`
+/// (what this worker alone sees).
 pub(crate) async fn serve(context: Arc<Context>, stop: CancellationToken) -> Result<()> {
     let listen = context.config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
@@ -17,6 +19,7 @@ pub(crate) async fn serve(context: Arc<Context>, stop: CancellationToken) -> Res
     let router = Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(own_metrics))
         .with_state(context);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { stop.cancelled().await })
@@ -25,18 +28,28 @@ pub(crate) async fn serve(context: Arc<Context>, stop: CancellationToken) -> Res
 }
 
 async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, String) {
-    let answers = [
-        ("ledger", context.ledger.ping().await.map_err(|error| error.to_string())),
-        ("objects", context.objects.ping().await.map_err(|error| error.to_string())),
-        ("sandboxes", context.host.ping().await.map_err(|error| error.to_string())),
-    ];
-    let down: Vec<String> = answers
-        .into_iter()
-        .filter_map(|(name, answer)| answer.err().map(|error| format!("{name}: {error}\n")))
-        .collect();
+    let down = down(&context).await;
     if down.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, down.concat())
+        (StatusCode::SERVICE_UNAVAILABLE, down)
     }
+}
+
+async fn own_metrics(State(context): State<Arc<Context>>) -> Response {
+    down(&context).await;
+    metrics::page("uplift-worker", env!("CARGO_PKG_VERSION"))
+}
+
+/// What does not answer, a line each.
+async fn down(context: &Context) -> String {
+    let (ledger, objects, sandboxes) = tokio::join!(
+        metrics::answers("ledger", context.ledger.ping()),
+        metrics::answers("objects", context.objects.ping()),
+        metrics::answers("sandboxes", context.host.ping())
+    );
+    [("ledger", ledger), ("objects", objects), ("sandboxes", sandboxes)]
+        .into_iter()
+        .filter_map(|(name, answer)| answer.err().map(|error| format!("{name}: {error}\n")))
+        .collect()
 }

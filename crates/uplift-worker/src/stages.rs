@@ -143,7 +143,7 @@ impl Attempt<'_> {
             ))
             .into());
         };
-        let sandbox = host.open(label, major, &self.context.limits()).await;
+        let sandbox = self.context.open_sandbox(label, major).await;
         let sandbox = sandbox.map_err(|error| of_sandbox(&error, "fetch"))?;
         self.log
             .info(format!("PostgreSQL {major} is ready for a dump of {} bytes", self.source_bytes()))

@@ -9,7 +9,7 @@ mod when;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
-use uplift_core::request::StateCode;
+use uplift_core::{Version, request::StateCode};
 use url::Url;
 use uuid::Uuid;
 
@@ -227,6 +227,14 @@ Example:
     /// Be told of your requests by webhooks
     #[command(subcommand)]
     Webhooks(Webhooks),
+    /// Upgrade a sample the whole way, to see that it is free
+    #[command(after_help = "\
+Needs a token of the role `canary`, whose requests count in no figure but uplift_canary_*, and a pack that can upgrade the dump.
+As a customer does, it sends the dump, follows the log, fetches and checks the result, accepts it, and removes all of it.
+
+Example:
+  uplift canary --dump sample-1.0.sql -t 3.0 --every 30")]
+    Canary(Canary),
     /// For those who run the platform, and those who mend what failed
     #[command(subcommand)]
     Ops(Ops),
@@ -296,6 +304,23 @@ pub struct Download {
     /// Overwrite files that are there
     #[arg(long)]
     pub force: bool,
+}
+
+/// What to send the whole way.
+#[derive(Debug, Args)]
+pub struct Canary {
+    /// The sample's dump
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub dump: PathBuf,
+    /// The version to upgrade it to
+    #[arg(short, long, value_name = "VERSION")]
+    pub target: Version,
+    /// Go on, and send one each time this many minutes have passed
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub every: Option<u32>,
+    /// Take it back when it is not delivered after this long
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub timeout: u32,
 }
 
 /// One request.

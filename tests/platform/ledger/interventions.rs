@@ -78,7 +78,7 @@ async fn a_failed_script_opens_one_and_what_breaks_next_is_first() {
         let (pack, acme) = (desk.push_pack("one").await, desk.customer("acme").await);
         let found = desk.failed(&acme, "shop", &pack).await;
         let request = desk.ledger.request(None, found.request).await.unwrap();
-        assert_eq!(found.due_at, sla::deadline(request.uploaded_at.unwrap()));
+        assert_eq!(found.due_at, request.uploaded_at.unwrap() + sla::TARGET);
         assert_eq!((found.hop.as_deref(), found.step.as_str()), (Some("1.0-2.0"), "split-partners"));
         assert_eq!((found.product.as_deref(), &found.pack), (Some("sample"), &Some(pack.clone())));
         assert_eq!((&found.failure, &found.account_name), (&script_failed(), &"acme".to_owned()));

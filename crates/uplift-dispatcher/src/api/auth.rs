@@ -29,7 +29,7 @@ impl Caller {
     /// Whose requests the caller may see: a customer its own account's, others all.
     pub(crate) const fn scope(&self) -> Option<AccountId> {
         match self.0.role {
-            Role::Customer => Some(self.0.account),
+            Role::Customer | Role::Canary => Some(self.0.account),
             Role::Engineer | Role::Operator => None,
         }
     }
@@ -38,7 +38,7 @@ impl Caller {
     /// customer's, an engineer has other ways.
     pub(crate) const fn reach(&self) -> Option<AccountId> {
         match self.0.role {
-            Role::Customer | Role::Engineer => Some(self.0.account),
+            Role::Customer | Role::Canary | Role::Engineer => Some(self.0.account),
             Role::Operator => None,
         }
     }
@@ -73,7 +73,7 @@ impl FromRequestParts<Arc<Context>> for Engineer {
         let Caller(bearer) = Caller::from_request_parts(parts, context).await?;
         match bearer.role {
             Role::Engineer | Role::Operator => Ok(Self(bearer)),
-            Role::Customer => Err(ApiError::new(
+            Role::Customer | Role::Canary => Err(ApiError::new(
                 Kind::Forbidden,
                 "this is for engineers and operators: use a token of theirs",
             )),
@@ -88,7 +88,7 @@ impl FromRequestParts<Arc<Context>> for Operator {
         let Caller(bearer) = Caller::from_request_parts(parts, context).await?;
         match bearer.role {
             Role::Operator => Ok(Self(bearer)),
-            Role::Customer | Role::Engineer => {
+            Role::Customer | Role::Canary | Role::Engineer => {
                 Err(ApiError::new(Kind::Forbidden, "this is for operators: use an operator's token"))
             }
         }

@@ -1,14 +1,12 @@
 //! Whether the dispatcher is alive, and whether it is of use.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::Serialize;
+use uplift_platform::boot::metrics;
 
 use crate::Context;
-
-/// How long a service may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether the services that the dispatcher needs are in reach.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -35,25 +33,28 @@ pub(super) async fn alive() -> &'static str {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness))
 )]
 pub(super) async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, Json<Readiness>) {
-    let (ledger, objects) = tokio::join!(
-        answers("the ledger", context.ledger.ping()),
-        answers("the object store", context.objects.ping())
-    );
+    let (ledger, objects, broker) = dependencies(&context).await;
     let ready = ledger && objects && !context.stopping.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, ledger, objects, broker: context.hints.connected() }))
+    (status, Json(Readiness { ready, ledger, objects, broker }))
 }
 
-async fn answers<E: Into<anyhow::Error>>(what: &str, ping: impl Future<Output = Result<(), E>>) -> bool {
-    match tokio::time::timeout(PATIENCE, ping).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::warn!(error = format!("{:#}", error.into()), "{what} is out of reach");
-            false
-        }
-        Err(_) => {
-            tracing::warn!("{what} did not answer within {} s", PATIENCE.as_secs());
-            false
-        }
-    }
+/// Whether the ledger, the object store and the broker answer.
+async fn dependencies(context: &Context) -> (bool, bool, bool) {
+    let (ledger, objects) = tokio::join!(
+        metrics::answers("ledger", context.ledger.ping()),
+        metrics::answers("objects", context.objects.ping())
+    );
+    let broker = context.hints.connected();
+    metrics::up("broker", broker);
+    (ledger.is_ok(), objects.is_ok(), broker)
+}
+
+/// What Prometheus asks, on an address of its own: what this dispatcher alone sees.
+pub(crate) fn metrics_router(context: Arc<Context>) -> Router {
+    let answer = async |State(context): State<Arc<Context>>| {
+        dependencies(&context).await;
+        metrics::page("uplift-dispatcher", env!("CARGO_PKG_VERSION"))
+    };
+    Router::new().route("/metrics", get(answer)).with_state(context)
 }

@@ -33,7 +33,7 @@ use axum::{
 use tracing::Instrument as _;
 use uplift_core::pack::MAX_ARCHIVE_BYTES;
 use uplift_platform::boot::{
-    spans,
+    metrics, spans,
     trace::{self, Work},
 };
 
@@ -43,6 +43,7 @@ pub use ops::check_token;
 // What the pages have in common with the API.
 pub(crate) use auth::Caller;
 pub(crate) use clients::Seen;
+pub(crate) use health::metrics_router;
 pub(crate) use interventions::words;
 pub(crate) use logs::{LogQuery, Viewer, follow as view_log};
 pub(crate) use overrides::{add_override, difference, promote_override};
@@ -155,15 +156,18 @@ async fn answer_within(patience: Duration, request: Request, next: Next) -> Resp
 
 /// A span for each call of the API or look at a page, in the caller's trace where it has one, and a line at its end.
 async fn traced(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let work = Work::begin(spans::api_call(request.method().as_str(), route, request.uri().path()));
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let work = Work::begin(spans::api_call(method.as_str(), &route, request.uri().path()));
     if let Some(remote) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
         trace::continue_from(&work.span(), remote);
     }
     let begun = Instant::now();
     let response = next.run(request).instrument(work.span()).await;
-    let (status, millis) = (response.status().as_u16(), begun.elapsed().as_millis());
-    work.span().in_scope(|| tracing::debug!(millis, "answered"));
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    metrics::http(method.as_str(), &route, status, took);
+    work.span().in_scope(|| tracing::debug!(millis = took.as_millis(), "answered"));
     spans::api_answered(&work.span(), status);
     work.end((status >= 500).then_some("server_error"));
     response

@@ -7,7 +7,6 @@ use uplift_core::{
     ansi,
     api::{self, HeldKind},
     request::{Delivery, Held, State, StateCode},
-    sla,
 };
 use uplift_platform::ledger::{
     Estimate, HeldHop, Intervention, LogLine, OverrideEntry, PackEntry, Request, SessionEntry, StepTime,
@@ -29,6 +28,7 @@ pub(crate) fn request(request: Request) -> api::Request {
         percent: request.percent,
     });
     let held = held(&request);
+    let deadline = request.deadline();
     let failure = match request.state {
         State::Intervention { failure } | State::Rejected { failure } => {
             Some(api::FailureView { message: failure.to_string(), failure })
@@ -54,12 +54,13 @@ pub(crate) fn request(request: Request) -> api::Request {
         queue_place: None,
         result,
         attempt: request.epoch.0,
+        canary: request.canary,
         accepted_at: request.accepted_at,
         cancelling: running && request.cancel_at.is_some(),
         created_at: request.created_at,
         uploaded_at: request.uploaded_at,
         not_before: request.booked_for,
-        deadline: request.promised_from.map(sla::deadline),
+        deadline,
         started_at: request.started_at,
         finished_at: request.finished_at,
         source_deleted_at: request.source_deleted_at,

@@ -28,7 +28,7 @@ impl Frame {
     }
 
     pub(super) fn is_staff(&self) -> bool {
-        self.visitor.as_ref().is_some_and(|visitor| visitor.login.bearer.role != Role::Customer)
+        self.visitor.as_ref().is_some_and(|visitor| visitor.login.bearer.role.is_staff())
     }
 
     pub(super) fn is_operator(&self) -> bool {

@@ -45,7 +45,7 @@ impl Visitor {
     /// Sees that it is an engineer or an operator.
     pub(super) fn staff(&self) -> Result<(), PageError> {
         let message = "this is for engineers and operators: log in with a token of theirs";
-        self.at_least(self.bearer().role != Role::Customer, message)
+        self.at_least(self.bearer().role.is_staff(), message)
     }
 
     /// Sees that it is an operator.

@@ -1,6 +1,7 @@
 //! What every process does first and last: telemetry, signals.
 
 mod lines;
+pub mod metrics;
 pub mod spans;
 pub mod trace;
 

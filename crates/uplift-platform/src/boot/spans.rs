@@ -73,6 +73,7 @@ pub fn claim() -> Span {
         db.system.name = "postgresql",
         db.operation.name = "claim",
         messaging.system = Empty,
+        messaging.operation.name = Empty,
         messaging.operation.type = Empty,
     )
 }
@@ -80,6 +81,7 @@ pub fn claim() -> Span {
 /// A hint has led to the claim, rather than the worker's own turn to look.
 pub fn claim_hinted(span: &Span) {
     span.record("messaging.system", "rabbitmq");
+    span.record("messaging.operation.name", "receive");
     span.record("messaging.operation.type", "receive");
 }
 

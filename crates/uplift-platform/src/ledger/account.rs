@@ -19,6 +19,8 @@ use super::{Ledger, LedgerError};
 pub enum Role {
     /// Its own account's requests.
     Customer,
+    /// The same, but what it asks for counts nowhere: it is there to see that the way is free.
+    Canary,
     /// Everybody's requests, to look at, and what is done about those that failed.
     Engineer,
     /// Everything.
@@ -26,13 +28,20 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Customer, Self::Engineer, Self::Operator];
+    const ALL: [Self; 4] = [Self::Customer, Self::Canary, Self::Engineer, Self::Operator];
+
+    /// Whether it sees what other accounts have.
+    #[must_use]
+    pub const fn is_staff(self) -> bool {
+        matches!(self, Self::Engineer | Self::Operator)
+    }
 
     /// The word used in the API and in the ledger.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
+            Self::Canary => "canary",
             Self::Engineer => "engineer",
             Self::Operator => "operator",
         }
@@ -49,10 +58,9 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a role: use `customer`, `engineer` or `operator`"))
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            format!("`{text}` is not a role: use `customer`, `canary`, `engineer` or `operator`")
+        })
     }
 }
 

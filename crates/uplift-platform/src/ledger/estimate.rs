@@ -93,7 +93,7 @@ pub(super) async fn estimate(
          alike AS (
              SELECT extract(epoch FROM r.finished_at - a.started_at)::float8 AS seconds
              FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch
-             WHERE r.state = 'delivered' AND r.product = $2 AND r.source_version = $3 AND r.target = $4
+             WHERE r.state = 'delivered' AND NOT r.canary AND r.product = $2 AND r.source_version = $3 AND r.target = $4
                AND r.source_bytes BETWEEN $5 / 2 AND $5 * 2
              ORDER BY r.finished_at DESC LIMIT 200),
          figures AS (

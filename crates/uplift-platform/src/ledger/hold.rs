@@ -38,7 +38,7 @@ pub(super) async fn hold_if_many(
          SELECT $1, $2, $3, $4, many.accounts
          FROM (SELECT count(DISTINCT r.account_id) AS accounts
                FROM interventions i JOIN requests r ON r.id = i.request_id
-               WHERE i.fingerprint = $4 AND i.pack_digest = $2 AND i.opened_at > coalesce(
+               WHERE NOT r.canary AND i.fingerprint = $4 AND i.pack_digest = $2 AND i.opened_at > coalesce(
                    (SELECT max(released_at) FROM held_hops
                     WHERE pack_digest = $2 AND hop = $3 AND fingerprint = $4), '-infinity')) many
          WHERE many.accounts >= $5

@@ -32,8 +32,11 @@ mod sweep;
 mod transition;
 mod worker;
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 use thiserror::Error;
+use uplift_core::sla;
 
 pub use account::{Bearer, IssuedToken, Role};
 pub use attempt::{Claimed, Renewed, StepTime};
@@ -62,6 +65,8 @@ pub use worker::{WorkerEntry, WorkerState};
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pool: PgPool,
+    /// What is promised to new requests: from the upload's completion to delivery.
+    promise: Duration,
 }
 
 /// What can go wrong with the ledger.
@@ -114,6 +119,17 @@ impl LedgerError {
 }
 
 impl Ledger {
+    const fn of(pool: PgPool) -> Self {
+        Self { pool, promise: sla::TARGET }
+    }
+
+    /// The same ledger, which promises this to new requests; else [`sla::TARGET`].
+    #[must_use]
+    pub const fn promising(mut self, promise: Duration) -> Self {
+        self.promise = promise;
+        self
+    }
+
     /// Whether the ledger answers.
     ///
     /// # Errors

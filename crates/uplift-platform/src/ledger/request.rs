@@ -1,6 +1,6 @@
 //! Requests as they are read.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgPool, Row as _, postgres::PgRow};
 use uplift_core::{
@@ -22,6 +22,8 @@ pub struct Request {
     pub database: DatabaseId,
     pub database_name: String,
     pub purpose: Purpose,
+    /// Whether it counts in no figure but the canary's.
+    pub canary: bool,
     pub target: Version,
     pub state: State,
     pub traceparent: Option<String>,
@@ -59,6 +61,8 @@ pub struct Request {
     pub uploaded_at: Option<DateTime<Utc>>,
     pub booked_for: Option<DateTime<Utc>>,
     pub promised_from: Option<DateTime<Utc>>,
+    /// What is promised to it: from then to delivery.
+    pub promise: TimeDelta,
     /// Whether the hour that it is booked for has not come.
     pub early: bool,
     /// The request of the same database that runs meanwhile: there is one at a time.
@@ -67,6 +71,14 @@ pub struct Request {
     pub finished_at: Option<DateTime<Utc>>,
     pub source_deleted_at: Option<DateTime<Utc>>,
     pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl Request {
+    /// When it has to be delivered, once its promise has begun.
+    #[must_use]
+    pub fn deadline(&self) -> Option<DateTime<Utc>> {
+        Some(self.promised_from? + self.promise)
+    }
 }
 
 /// Which requests to list.
@@ -194,7 +206,7 @@ impl Ledger {
 
 /// Reads one request inside the ledger's own code.
 pub(super) async fn read(pool: &PgPool, request: RequestId) -> Result<Request, LedgerError> {
-    Ledger { pool: pool.clone() }.request(None, request).await
+    Ledger::of(pool.clone()).request(None, request).await
 }
 
 /// A row that may hold what this program does not understand.
@@ -217,6 +229,7 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         database: DatabaseId(row.try_get("database_id")?),
         database_name: row.try_get("database_name")?,
         purpose: text(row, "purpose")?,
+        canary: row.try_get("canary")?,
         target: text(row, "target")?,
         state: transition::state(code, row.try_get::<Option<Value>, _>("outcome")?)?,
         traceparent: row.try_get("traceparent")?,
@@ -249,6 +262,7 @@ pub(super) fn decode(row: &PgRow) -> Result<Request, LedgerError> {
         uploaded_at: row.try_get("uploaded_at")?,
         booked_for: row.try_get("booked_for")?,
         promised_from: row.try_get("promised_from")?,
+        promise: TimeDelta::seconds(row.try_get::<i32, _>("promise_seconds")?.into()),
         early: row.try_get::<Option<bool>, _>("early")?.unwrap_or(false),
         busy_with: row.try_get::<Option<Uuid>, _>("busy_with")?.map(RequestId),
         started_at: row.try_get("started_at")?,

@@ -24,7 +24,7 @@ impl Ledger {
     pub async fn migrate(url: &SecretString) -> Result<Self, LedgerError> {
         let pool = pool(url).await?;
         MIGRATIONS.run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self::of(pool))
     }
 
     /// Connects, and waits for as long as the schema is older than this program. A newer one will do: what a schema
@@ -39,7 +39,7 @@ impl Ledger {
         loop {
             let found = version(&pool).await?;
             if found >= needed {
-                return Ok(Self { pool });
+                return Ok(Self::of(pool));
             }
             if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER) {
                 reminded_at = Some(Instant::now());

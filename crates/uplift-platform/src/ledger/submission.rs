@@ -8,7 +8,7 @@ use uplift_core::{
 };
 use uuid::Uuid;
 
-use super::{Bearer, Conflict, Ledger, LedgerError, Request, account, production, request, transition};
+use super::{Bearer, Conflict, Ledger, LedgerError, Request, Role, account, production, request, transition};
 
 /// A new request.
 #[derive(Clone, Debug)]
@@ -91,9 +91,9 @@ impl Ledger {
                  INSERT INTO requests (id, account_id, database_id, purpose, target, state, idempotency_key,
                      traceparent, upload_id, source_name, source_bytes, accepted_test, pack_digest, result_format,
                      scripts_bytes, scripts_sha256, scripts_upload_id, booked_for, source_grows,
-                     notify_email)
+                     notify_email, promise_seconds, canary)
                  VALUES ($1, $2, $3, $4, $5, 'awaiting_upload', $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17, $18, $19,
-                     $20)
+                     $20, $21, $22)
                  ON CONFLICT (account_id, idempotency_key) DO NOTHING RETURNING id)
              INSERT INTO audit (actor, action, request_id) SELECT $14, 'submit', id FROM submitted",
         )
@@ -117,6 +117,8 @@ impl Ledger {
         .bind(wish.booked_for)
         .bind(wish.source_grows)
         .bind(wish.email.as_deref())
+        .bind(i32::try_from(self.promise.as_secs()).unwrap_or(i32::MAX))
+        .bind(bearer.role == Role::Canary)
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {

@@ -14,7 +14,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::{ObjectsConfig, ObjectsError, Result};
+use super::{ObjectsConfig, ObjectsError, Result, watch::Watch};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// The longest wait for the head of an answer.
@@ -36,7 +36,10 @@ pub(super) fn presigner(config: &ObjectsConfig, endpoint: &Url) -> Result<Client
 pub(super) fn connect(config: &ObjectsConfig, endpoint: &Url) -> Result<Client> {
     let settings = settings(config, endpoint)?;
     Ok(Client::from_conf(
-        settings.request_checksum_calculation(RequestChecksumCalculation::WhenSupported).build(),
+        settings
+            .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
+            .interceptor(Watch)
+            .build(),
     ))
 }
 

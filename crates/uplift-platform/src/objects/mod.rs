@@ -14,6 +14,7 @@ mod parts;
 mod patience;
 mod reader;
 mod upload;
+mod watch;
 mod writer;
 
 pub use config::ObjectsConfig;

@@ -162,7 +162,7 @@ impl Attempt<'_> {
         let place = "reopen";
         let saved = &session.saved;
         self.log.info(format!("restoring the state before {}: {} bytes", saved.step, saved.bytes)).await;
-        let sandbox = self.context.host.open(label, saved.postgres_major, &self.context.limits()).await;
+        let sandbox = self.context.open_sandbox(label, saved.postgres_major).await;
         let sandbox = sandbox.map_err(|error| of_sandbox(&error, place))?;
         let input = plan::Input { bytes: saved.bytes, format: uplift_core::Format::Custom };
         let plan =

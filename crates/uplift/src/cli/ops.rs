@@ -134,6 +134,8 @@ pub struct NewToken {
 pub enum Role {
     /// Hand in dumps of its account and fetch results
     Customer,
+    /// The same for `uplift canary`: its requests count in no figure but its own
+    Canary,
     /// Mend what failed, for all accounts; give each engineer a token of their own, labelled with their name
     Engineer,
     /// Run the platform
@@ -146,6 +148,7 @@ impl Role {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
+            Self::Canary => "canary",
             Self::Engineer => "engineer",
             Self::Operator => "operator",
         }

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod canary;
 mod submit;
 
 pub(crate) use submit::{Summary, create, ended, upload_again};
@@ -47,6 +48,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> anyhow::Resu
             act(context, request, "discrepancy", json!({ "text": text })).await
         }
         Command::Webhooks(command) => webhooks::execute(context, command).await,
+        Command::Canary(args) => canary::canary(context, &args).await,
         Command::Ops(command) => ops::execute(context, command).await,
     }
 }

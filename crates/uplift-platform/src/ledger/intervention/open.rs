@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sqlx::{PgConnection, Row as _};
-use uplift_core::{Failure, Fingerprint, InterventionId, RequestId, request::Transition, sla};
+use uplift_core::{Failure, Fingerprint, InterventionId, RequestId, request::Transition};
 use uuid::Uuid;
 
 use crate::ledger::{LedgerError, event, hold, json, session};
@@ -31,7 +31,7 @@ pub(in crate::ledger) async fn open(
         "INSERT INTO interventions
              (id, request_id, epoch, product, pack_digest, hop, step, failure, fingerprint, pattern, due_at)
          SELECT $2, id, epoch, product, pack_digest, $3, $4, $5, $6, $7,
-             CASE WHEN $9 THEN now() ELSE coalesce(promised_from, now()) END + make_interval(secs => $8)
+             CASE WHEN $8 THEN now() ELSE coalesce(promised_from, now()) END + make_interval(secs => promise_seconds)
          FROM requests WHERE id = $1",
     )
     .bind(request.0)
@@ -41,7 +41,6 @@ pub(in crate::ledger) async fn open(
     .bind(json::storable(failure)?)
     .bind(&fingerprint.hash)
     .bind(json::storable(&fingerprint.pattern)?.as_str())
-    .bind(sla::TARGET.as_secs_f64())
     .bind(matches!(failure, Failure::Discrepancy { .. }))
     .execute(&mut *connection)
     .await?;

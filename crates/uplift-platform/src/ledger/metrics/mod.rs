@@ -20,11 +20,11 @@ pub use past::Past;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// Requests, by state, purpose and, of those to which something is promised, how that stands: `ok`, `at_risk` (by the
-    /// estimate for nine in ten, or since less than 20 minutes are left), `predicted_breach` (by the estimate for half of
+    /// estimate for nine in ten, or since less than a sixth of the promise is left), `predicted_breach` (by the estimate for half of
     /// them), `breached`.
     pub requests: Vec<Sample>,
     /// The earliest deadline that is still ahead, among the requests whose upload is complete and that have not ended.
-    pub earliest_deadline: Option<DateTime<Utc>>,
+    pub earliest_deadline: Option<f64>,
     /// The least time that is left between an estimated end and its deadline, in seconds; negative where it comes too late.
     pub worst_slack: Option<f64>,
     /// When the oldest running attempt began, by the stage that it is in.
@@ -79,8 +79,11 @@ pub struct Metrics {
     pub unswept: Option<(f64, f64)>,
     /// States before a step that failed, saved and not yet removed, in bytes.
     pub saved_bytes: u64,
-    /// Copies of databases before steps, of all attempts: what they took, in bytes, and how long, in seconds.
-    pub copies: Option<(u64, f64)>,
+    /// Copies of databases before steps, of attempts that have ended: what they took (`bytes`), and how long (`seconds`).
+    pub copies: Vec<Sample>,
+    /// When the first canary was handed in; when the last one succeeded, and how long that took from handing in to having the
+    /// result, in seconds.
+    pub canary: Option<(f64, Option<f64>, Option<f64>)>,
 }
 
 /// A figure and what it is about.
@@ -130,6 +133,7 @@ impl Ledger {
         metrics.attempts = past::samples(ended.attempts);
         metrics.failures = past::samples(ended.failures);
         metrics.closed_interventions = past::samples(ended.closed);
+        metrics.copies = past::samples(ended.copies);
         metrics.restored_bytes = past::samples(ended.restored);
         metrics.request_durations = past::durations(ended.request_durations);
         metrics.waits = past::durations(ended.waits);

@@ -1,30 +1,38 @@
 //! What has not ended, as it is now.
 
-use sqlx::{PgConnection, Row as _};
-use uplift_core::sla;
-
 use super::{Kept, Metrics, Sample, labels, past::Totals};
 use crate::ledger::{LedgerError, worker::GONE_SECONDS};
+use sqlx::{PgConnection, Row as _};
 
 /// What waits or runs, all of it in one pass: what a row is about, up to three labels, and a figure. An estimate counts from
-/// the attempt's beginning, or from now.
+/// the attempt's beginning, or from now. A promise is broken the moment its deadline passes.
 const OPEN: &str = "
     WITH open AS MATERIALIZED (
-        SELECT r.state, r.purpose, r.stage, r.lease_until, r.promised_from + make_interval(secs => $1) AS deadline,
+        SELECT r.state, r.purpose, r.stage, r.lease_until, begins.deadline, r.promise_seconds,
+            CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(p.product, 'unknown')
+                 ELSE 'unknown' END AS product,
             coalesce(a.started_at, greatest(now(), r.promised_from)) AS begun,
             greatest(r.progressed_at, a.started_at) AS progressed,
             make_interval(secs => r.expected_p50) AS p50, make_interval(secs => r.expected_p90) AS p90
         FROM requests r
-        LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL
-        WHERE r.finished_at IS NULL)
+        LEFT JOIN packs p ON p.digest = r.pack_digest
+        LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL,
+        LATERAL (SELECT r.promised_from + make_interval(secs => r.promise_seconds) AS deadline) AS begins
+        WHERE r.finished_at IS NULL AND NOT r.canary)
     SELECT 'zone', state, purpose,
         CASE WHEN deadline IS NULL THEN ''
              WHEN deadline < now() THEN 'breached'
              WHEN greatest(begun + p50, now()) > deadline THEN 'predicted_breach'
-             WHEN begun + p90 > deadline OR deadline < now() + interval '20 minutes' THEN 'at_risk'
+             WHEN begun + p90 > deadline OR deadline < now() + make_interval(secs => promise_seconds / 6) THEN 'at_risk'
              ELSE 'ok' END,
         count(*)::float8
     FROM open GROUP BY 2, 3, 4
+    UNION ALL
+    SELECT 'breached', product, purpose, 'breached', count(*)::float8
+    FROM open WHERE deadline < now() GROUP BY 2, 3
+    UNION ALL
+    SELECT 'earliest', '', '', '', extract(epoch FROM min(deadline))::float8
+    FROM open WHERE deadline > now() HAVING count(*) > 0
     UNION ALL
     SELECT 'running', stage, '', '', extract(epoch FROM min(begun))::float8
     FROM open WHERE state = 'running' AND stage IS NOT NULL GROUP BY 2
@@ -39,18 +47,6 @@ const OPEN: &str = "
     FROM open WHERE state = 'running' HAVING count(*) > 0
     ORDER BY 1, 2, 3, 4";
 
-const EARLIEST_DEADLINE: &str = "
-    SELECT min(promised_from) + make_interval(secs => $1) FROM requests
-    WHERE finished_at IS NULL AND promised_from > now() - make_interval(secs => $1)";
-
-/// A promise is broken the moment its deadline passes.
-const BREACHED: &str = "
-    SELECT CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= r.promised_from + make_interval(secs => $1)
-                THEN coalesce(p.product, 'unknown') ELSE 'unknown' END,
-        r.purpose, 'breached', count(*)::float8
-    FROM requests r LEFT JOIN packs p ON p.digest = r.pack_digest
-    WHERE r.finished_at IS NULL AND r.promised_from < now() - make_interval(secs => $1) GROUP BY 1, 2";
-
 /// Every series that may ever count starts at 0: a rate does not see the first event of a series that starts at 1.
 const SLA_SERIES: &str = "
     SELECT product, purpose, outcome, 0::float8
@@ -63,7 +59,7 @@ const OLDEST_QUEUED: &str = "
     FROM requests r JOIN accounts a ON a.id = r.account_id
     LEFT JOIN (SELECT account_id, count(*) AS running FROM requests WHERE state = 'running' GROUP BY 1) AS busy
         ON busy.account_id = r.account_id
-    WHERE state = 'queued' AND coalesce(busy.running, 0) < a.max_running AND held IS NULL AND not_before <= now()
+    WHERE state = 'queued' AND NOT r.canary AND coalesce(busy.running, 0) < a.max_running AND held IS NULL AND not_before <= now()
       AND NOT EXISTS (SELECT FROM requests o WHERE o.database_id = r.database_id AND o.state = 'running')
     GROUP BY 1 ORDER BY 1";
 
@@ -74,7 +70,7 @@ const ESTIMATE_ERRORS: &str = "
     FROM (SELECT DISTINCT product FROM packs) p CROSS JOIN LATERAL (
         SELECT expected_p50, extract(epoch FROM r.finished_at - a.started_at)::float8 AS seconds
         FROM requests r JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch
-        WHERE r.product = p.product AND r.state = 'delivered' AND expected_p50 > 0
+        WHERE r.product = p.product AND r.state = 'delivered' AND NOT r.canary AND expected_p50 > 0
         ORDER BY r.finished_at DESC LIMIT 100) AS judged
     GROUP BY 1 ORDER BY 1";
 
@@ -95,13 +91,14 @@ const SLOTS: &str = "
     WHERE seen_at > now() - make_interval(secs => $1) GROUP BY 1 ORDER BY 1";
 
 const INTERVENTIONS: &str = "
-    SELECT CASE WHEN claimed_until > now() THEN 'claimed' ELSE 'unclaimed' END, count(*)::float8,
-        extract(epoch FROM min(opened_at))::float8
-    FROM interventions WHERE closed_at IS NULL GROUP BY 1 ORDER BY 1";
+    SELECT CASE WHEN i.claimed_until > now() THEN 'claimed' ELSE 'unclaimed' END, count(*)::float8,
+        extract(epoch FROM min(i.opened_at))::float8
+    FROM interventions i JOIN requests r ON r.id = i.request_id
+    WHERE i.closed_at IS NULL AND NOT r.canary GROUP BY 1 ORDER BY 1";
 
 const HELD: &str = "
     SELECT (SELECT count(*) FROM held_hops WHERE released_at IS NULL),
-        (SELECT count(*) FROM requests WHERE held IS NOT NULL AND held ->> 'kind' = 'hop')";
+        (SELECT count(*) FROM requests WHERE NOT canary AND held IS NOT NULL AND held ->> 'kind' = 'hop')";
 
 const NOTIFICATIONS: &str = "
     SELECT CASE WHEN webhook_id IS NULL THEN 'mail' ELSE 'webhook' END, count(*)::float8,
@@ -131,9 +128,11 @@ const SAVED_BYTES: &str = "
     SELECT coalesce(sum((checkpoint->>'bytes')::bigint), 0)::bigint FROM attempts
     WHERE checkpoint IS NOT NULL AND NOT checkpoint_swept";
 
-const COPIES: &str = "
-    SELECT coalesce(sum(checkpoint_bytes), 0)::bigint, coalesce(sum(checkpoint_millis), 0)::float8 / 1000 FROM steps
-    WHERE checkpoint_bytes IS NOT NULL";
+/// One that succeeded was accepted: its customer has fetched the result.
+const CANARY: &str = "
+    SELECT (SELECT extract(epoch FROM min(created_at))::float8 FROM requests WHERE canary),
+        extract(epoch FROM accepted_at)::float8, extract(epoch FROM accepted_at - created_at)::float8
+    FROM requests WHERE canary ORDER BY accepted_at DESC NULLS LAST LIMIT 1";
 
 /// What has not ended; with the promises that were met and broken before.
 pub(super) async fn metrics(
@@ -141,25 +140,23 @@ pub(super) async fn metrics(
     ended: &Totals,
     kept: Kept,
 ) -> Result<Metrics, LedgerError> {
-    let target = Some(sla::TARGET.as_secs_f64());
-    let open = Open(samples(tx, OPEN, target).await?);
+    let open = Open(samples(tx, OPEN, None).await?);
     let (interventions, oldest_intervention) = counted_since(tx, INTERVENTIONS).await?;
     let (notifications, oldest_notification) = counted_since(tx, NOTIFICATIONS).await?;
     let mut promises = ended.sla_events.clone();
-    for sql in [BREACHED, SLA_SERIES] {
-        for Sample { labels, value } in samples(tx, sql, target.filter(|_| sql == BREACHED)).await? {
-            *promises.entry(labels).or_default() += value;
-        }
+    for Sample { labels, value } in
+        open.of("breached", 3).into_iter().chain(samples(tx, SLA_SERIES, None).await?)
+    {
+        *promises.entry(labels).or_default() += value;
     }
     let (hops, waiting): (i64, i64) = sqlx::query_as(HELD).fetch_one(&mut *tx).await?;
-    let (copied, seconds): (i64, f64) = sqlx::query_as(COPIES).fetch_one(&mut *tx).await?;
     Ok(Metrics {
         requests: open.of("zone", 3),
         worst_slack: open.one("slack"),
         oldest_running: open.of("running", 1),
         oldest_progress: open.one("progress"),
         lease_slack: open.one("lease"),
-        earliest_deadline: sqlx::query_scalar(EARLIEST_DEADLINE).bind(target).fetch_one(&mut *tx).await?,
+        earliest_deadline: open.one("earliest"),
         oldest_queued: samples(tx, OLDEST_QUEUED, None).await?,
         last_claim: sqlx::query_scalar(LAST_CLAIM).fetch_one(&mut *tx).await?,
         estimate_errors: samples(tx, ESTIMATE_ERRORS, None).await?,
@@ -178,7 +175,7 @@ pub(super) async fn metrics(
             .await?,
         unswept: sqlx::query_as(UNSWEPT).fetch_optional(&mut *tx).await?,
         saved_bytes: sqlx::query_scalar::<_, i64>(SAVED_BYTES).fetch_one(&mut *tx).await?.cast_unsigned(),
-        copies: Some((copied.cast_unsigned(), seconds)),
+        canary: sqlx::query_as(CANARY).fetch_optional(&mut *tx).await?,
         ..Metrics::default()
     })
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use uplift_core::sla;
 
 use super::{Durations, Sample, labels};
 use crate::ledger::{Ledger, LedgerError};
@@ -17,7 +16,7 @@ const WORTH_IT: TimeDelta = TimeDelta::minutes(1);
 
 const FINISHED: &str = "
     SELECT state, purpose, '', count(*)::float8 FROM requests
-    WHERE finished_at > $1 AND finished_at <= $2 GROUP BY 1, 2";
+    WHERE NOT canary AND finished_at > $1 AND finished_at <= $2 GROUP BY 1, 2";
 
 /// Of those that have ended. The product is the one that was known when the deadline passed: what has counted once has to
 /// stay what it was.
@@ -26,48 +25,51 @@ const SLA_EVENTS: &str = "
                 ELSE 'unknown' END,
         r.purpose, CASE WHEN r.finished_at > deadline THEN 'breached' ELSE 'met' END, count(*)::float8
     FROM requests r LEFT JOIN packs p ON p.digest = r.pack_digest,
-        LATERAL (SELECT r.promised_from + make_interval(secs => $3) AS deadline) AS promise
-    WHERE r.finished_at > $1 AND r.finished_at <= $2 AND (r.state = 'delivered' OR r.finished_at > deadline)
+        LATERAL (SELECT r.promised_from + make_interval(secs => r.promise_seconds) AS deadline) AS promise
+    WHERE NOT r.canary AND r.finished_at > $1 AND r.finished_at <= $2 AND (r.state = 'delivered' OR r.finished_at > deadline)
     GROUP BY 1, 2, 3";
 
 const ATTEMPTS: &str = "
-    SELECT outcome, count(*)::float8 FROM attempts
-    WHERE ended_at > $1 AND ended_at <= $2 AND outcome IS NOT NULL GROUP BY 1";
+    SELECT a.outcome, count(*)::float8 FROM attempts a JOIN requests r ON r.id = a.request_id
+    WHERE NOT r.canary AND a.ended_at > $1 AND a.ended_at <= $2 AND a.outcome IS NOT NULL GROUP BY 1";
 
 /// The product is certain where the hop is: before that, it may become known afterwards.
 const FAILURES: &str = "
     SELECT a.outcome, CASE WHEN hop = '' THEN '' ELSE coalesce(r.product, '') END, hop, count(*)::float8
     FROM attempts a JOIN requests r ON r.id = a.request_id,
         LATERAL (SELECT coalesce(substring(a.failure ->> 'step' FROM '^([^/]+-[^/]+)/'), '') AS hop) AS failed
-    WHERE a.ended_at > $1 AND a.ended_at <= $2 AND a.failure IS NOT NULL GROUP BY 1, 2, 3";
+    WHERE NOT r.canary AND a.ended_at > $1 AND a.ended_at <= $2 AND a.failure IS NOT NULL GROUP BY 1, 2, 3";
 
 const CLOSED: &str = "
-    SELECT outcome, count(*)::float8 FROM interventions
-    WHERE closed_at > $1 AND closed_at <= $2 GROUP BY 1";
+    SELECT i.outcome, count(*)::float8 FROM interventions i JOIN requests r ON r.id = i.request_id
+    WHERE NOT r.canary AND i.closed_at > $1 AND i.closed_at <= $2 GROUP BY 1";
 
 const RESTORED: &str = "
     SELECT coalesce(sum(r.source_bytes), 0)::float8 FROM stages s JOIN requests r ON r.id = s.request_id
-    WHERE s.stage = 'restore' AND s.ended_at > $1 AND s.ended_at <= $2 HAVING count(*) > 0";
+    WHERE NOT r.canary AND s.stage = 'restore' AND s.ended_at > $1 AND s.ended_at <= $2 HAVING count(*) > 0";
 
 const REQUEST_DURATIONS: &str = "
     SELECT product, purpose, edges, count(*), sum(seconds)
     FROM (SELECT coalesce(product, 'unknown') AS product, purpose,
               extract(epoch FROM finished_at - promised_from)::float8 AS seconds
-          FROM requests WHERE finished_at > $1 AND finished_at <= $2 AND state = 'delivered') AS delivered,
+          FROM requests
+          WHERE NOT canary AND finished_at > $1 AND finished_at <= $2 AND state = 'delivered') AS delivered,
         width_bucket(-seconds, $3) AS edges
     GROUP BY 1, 2, 3";
 
 const WAITS: &str = "
     SELECT purpose, edges, count(*), sum(seconds)
     FROM (SELECT purpose, extract(epoch FROM started_at - promised_from)::float8 AS seconds
-          FROM requests WHERE started_at > $1 AND started_at <= $2 AND promised_from IS NOT NULL) AS begun,
+          FROM requests
+          WHERE NOT canary AND started_at > $1 AND started_at <= $2 AND promised_from IS NOT NULL) AS begun,
         width_bucket(-seconds, $3) AS edges
     GROUP BY 1, 2";
 
 const STAGE_DURATIONS: &str = "
     SELECT stage, edges, count(*), sum(seconds)
-    FROM (SELECT stage, extract(epoch FROM ended_at - started_at)::float8 AS seconds
-          FROM stages WHERE ended_at > $1 AND ended_at <= $2) AS ended,
+    FROM (SELECT s.stage, extract(epoch FROM s.ended_at - s.started_at)::float8 AS seconds
+          FROM stages s JOIN requests r ON r.id = s.request_id
+          WHERE NOT r.canary AND s.ended_at > $1 AND s.ended_at <= $2) AS ended,
         width_bucket(-seconds, $3) AS edges
     GROUP BY 1, 2";
 
@@ -77,10 +79,24 @@ const STEP_DURATIONS: &str = "
     FROM (SELECT coalesce(r.product, 'unknown') AS product, split_part(s.step, '/', 1) AS hop,
               split_part(s.step, '/', 2) AS step, s.millis / 1000.0::float8 AS seconds
           FROM steps s JOIN requests r ON r.id = s.request_id
-          WHERE s.ended_at > $1 AND s.ended_at <= $2 AND s.millis IS NOT NULL AND s.step LIKE '%-%/%'
+          WHERE NOT r.canary AND s.ended_at > $1 AND s.ended_at <= $2 AND s.millis IS NOT NULL AND s.step LIKE '%-%/%'
             AND s.step NOT LIKE 'custom/%') AS ended,
         width_bucket(-seconds, $3) AS edges
     GROUP BY 1, 2, 3, 4";
+
+/// What copies of databases before steps have taken, in bytes, and how long, in seconds.
+const COPIES: &str = "
+    SELECT kind, sum(amount)::float8
+    FROM attempts a JOIN requests r ON r.id = a.request_id
+    JOIN steps s ON s.request_id = a.request_id AND s.epoch = a.epoch,
+        LATERAL (VALUES ('bytes', s.checkpoint_bytes::float8), ('seconds', s.checkpoint_millis / 1000.0::float8))
+            AS cost (kind, amount)
+    WHERE NOT r.canary AND a.ended_at > $1 AND a.ended_at <= $2 AND s.checkpoint_bytes IS NOT NULL GROUP BY 1";
+
+/// How attempts end that failed through no fault of a dump or a script, in the words of [`uplift_core::Failure`]. They begin at
+/// 0, as deliveries do: a rate does not see the first event of a series that starts at 1, and for these the first one counts.
+const OURS: [&str; 6] =
+    ["lease_lost", "infrastructure", "released", "deadline_passed", "out_of_memory", "out_of_disk"];
 
 type Counts = BTreeMap<Vec<String>, f64>;
 type Spans = BTreeMap<Vec<String>, (Vec<u64>, f64)>;
@@ -94,6 +110,7 @@ pub(super) struct Totals {
     pub(super) failures: Counts,
     pub(super) closed: Counts,
     pub(super) restored: Counts,
+    pub(super) copies: Counts,
     pub(super) request_durations: Spans,
     pub(super) waits: Spans,
     pub(super) stage_durations: Spans,
@@ -112,7 +129,11 @@ impl Past {
     /// Nothing yet. `edges` are the upper ends of the buckets for durations, in seconds, ascending.
     #[must_use]
     pub fn new(edges: &[f64]) -> Self {
-        Self { edges: edges.to_vec(), until: DateTime::UNIX_EPOCH, totals: Totals::default() }
+        let failures = OURS.map(|class| (vec![class.to_owned(), String::new(), String::new()], 0.0));
+        let attempts = [&["delivered"][..], &OURS].concat().into_iter();
+        let attempts = attempts.map(|outcome| (vec![outcome.to_owned()], 0.0)).collect();
+        let totals = Totals { failures: failures.into(), attempts, ..Totals::default() };
+        Self { edges: edges.to_vec(), until: DateTime::UNIX_EPOCH, totals }
     }
 
     /// What has ended since, with what is remembered.
@@ -157,16 +178,16 @@ impl Totals {
     ) -> Result<(), LedgerError> {
         for (sql, into) in [
             (FINISHED, &mut self.finished),
+            (SLA_EVENTS, &mut self.sla_events),
             (ATTEMPTS, &mut self.attempts),
             (FAILURES, &mut self.failures),
             (CLOSED, &mut self.closed),
             (RESTORED, &mut self.restored),
+            (COPIES, &mut self.copies),
         ] {
             let rows = sqlx::query(sql).bind(within.0).bind(within.1).fetch_all(&mut *connection).await?;
             count(&rows, into)?;
         }
-        let query = sqlx::query(SLA_EVENTS).bind(within.0).bind(within.1).bind(sla::TARGET.as_secs_f64());
-        count(&query.fetch_all(&mut *connection).await?, &mut self.sla_events)?;
         // width_bucket puts what lies on a threshold above it. Turned upside down, it lies below, as a bucket's upper
         // end has to: what took exactly two hours took at most two hours.
         let thresholds: Vec<f64> = edges.iter().rev().map(|edge| -edge).collect();
