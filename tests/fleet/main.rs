@@ -5,6 +5,7 @@
 #[path = "../platform/mod.rs"]
 mod platform;
 
+mod alerts;
 mod bad_input;
 mod booking;
 mod browser;
@@ -18,6 +19,7 @@ mod explain;
 mod exporter;
 mod faults;
 mod formats;
+mod grafana;
 mod http;
 mod interventions;
 mod kept;

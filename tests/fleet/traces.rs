@@ -21,6 +21,8 @@ async fn every_attempt_is_one_trace_linked_to_its_submission() {
         workers: 1,
         worker: "prove_tests = true".into(),
         environment: collector.environment(),
+        // Nothing but a hint wakes the worker.
+        poll_seconds: 3600,
         ..Options::default()
     })
     .await;
@@ -91,7 +93,8 @@ async fn has_a_span_for_each_part(fleet: &Fleet, collector: &Collector, request:
     assert_eq!(attempt.attributes["attempt.epoch"], "1");
 }
 
-/// Both the call that made the request and the hint that was sent for it are in the submission's trace.
+/// Both the call that made the request and the hint that was sent for it are in the submission's trace; the attempt and its
+/// claim are linked to them.
 async fn is_linked_to_its_submission(collector: &Collector, attempt: &Span) {
     let submission = collector.span("of the submission", |span| span.name == "POST /api/v1/requests").await;
     assert_eq!(attempt.links, [(submission.trace.clone(), submission.id.clone())]);
@@ -102,6 +105,12 @@ async fn is_linked_to_its_submission(collector: &Collector, attempt: &Span) {
     let hint = collector.span("of the hint", publish).await;
     assert_eq!((&hint.parent, hint.kind), (&submission.id, SpanKind::Producer));
     assert_eq!(hint.attributes["messaging.system"], "rabbitmq");
+    // What came over the broker leads back to who published it.
+    let claim = |span: &Span| span.name == "claim" && span.parent == attempt.id;
+    let claim = collector.span("of the claim", claim).await;
+    assert_eq!(claim.links, [(hint.trace.clone(), hint.id.clone())]);
+    assert_eq!(claim.attributes["messaging.system"], "rabbitmq");
+    assert_eq!(claim.attributes["messaging.operation.name"], "receive");
 }
 
 fn log_lines_carry_the_ids(fleet: &Fleet, request: RequestId, attempt: &Span) {

@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod request;
 pub mod services;
 pub mod standalone;
+pub mod watch;
 mod wreck;
 
 use std::{

@@ -15,7 +15,7 @@ use crate::user;
 pub(crate) const PG_BIN: &str = "/usr/lib/postgresql/15/bin";
 
 /// A file or program, and the package that brings it.
-const NEEDED: [(&str, &str); 20] = [
+const NEEDED: [(&str, &str); 21] = [
     ("cc", "build-essential"),
     ("pkg-config", "pkg-config"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
@@ -39,6 +39,8 @@ const NEEDED: [(&str, &str); 20] = [
     ("chromedriver", "chromium-driver"),
     // It checks the rules for alerts.
     ("promtool", "prometheus"),
+    // The suite sees every alert come and go.
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 
 /// What `cargo xtask demo` needs besides what has built this program: any Postgres will do.

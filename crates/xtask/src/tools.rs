@@ -61,8 +61,9 @@ pub(crate) fn nextest(layout: &Layout) -> Result<(PathBuf, String)> {
     NEXTEST.ensure(layout)
 }
 
-/// From PyPI: what checks the API against its own description, and a server for mail.
-const PYTHON: [&str; 2] = ["schemathesis==4.32.5", "aiosmtpd==1.4.6"];
+/// From PyPI: what checks the API against its own description, a server for mail, and Grafana's published schema.
+const PYTHON: [&str; 3] =
+    ["schemathesis==4.32.5", "aiosmtpd==1.4.6", "grafana-foundation-sdk==1769699998!10.1.0"];
 
 /// From PyPI too: axe, which finds pages that not everybody can read. What it comes with drives a browser, which is not needed.
 const AXE: &str = "axe-playwright-python==0.1.8";
@@ -70,7 +71,7 @@ const AXE: &str = "axe-playwright-python==0.1.8";
 /// The folder with the programs from PyPI, and what was done to have it.
 pub(crate) fn python(layout: &Layout) -> Result<(PathBuf, String)> {
     let words = format!("{} {AXE}", PYTHON.join(" "));
-    let root = layout.cache.join(format!("python-{}", words.replace([' ', '='], "-")));
+    let root = layout.cache.join(format!("python-{}", words.replace([' ', '=', '!'], "-")));
     let programs = root.join("bin");
     // The last file that is made, and only when all else is there.
     let whole = root.join("whole");
