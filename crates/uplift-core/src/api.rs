@@ -333,7 +333,7 @@ pub struct WorkerView {
 pub struct NewToken {
     /// The account's name; it is made where it does not exist.
     pub account: String,
-    /// `customer`, `engineer` or `operator`.
+    /// `customer`, `canary`, `engineer` or `operator`.
     pub role: String,
     /// What it is for.
     pub label: String,

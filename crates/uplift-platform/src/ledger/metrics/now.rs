@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row as _};
 /// What waits or runs, all of it in one pass: what a row is about, up to three labels, and a figure. An estimate counts from
 /// the attempt's beginning, or from now. A promise is broken the moment its deadline passes.
 const OPEN: &str = "
-    WITH open AS MATERIALIZED (
+    WITH open AS (
         SELECT r.state, r.purpose, r.stage, r.lease_until, begins.deadline, r.promise_seconds,
             CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(p.product, 'unknown')
                  ELSE 'unknown' END AS product,
@@ -18,33 +18,39 @@ const OPEN: &str = "
         LEFT JOIN packs p ON p.digest = r.pack_digest
         LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL,
         LATERAL (SELECT r.promised_from + make_interval(secs => r.promise_seconds) AS deadline) AS begins
-        WHERE r.finished_at IS NULL AND NOT r.canary)
-    SELECT 'zone', state, purpose,
-        CASE WHEN deadline IS NULL THEN ''
-             WHEN deadline < now() THEN 'breached'
-             WHEN greatest(begun + p50, now()) > deadline THEN 'predicted_breach'
-             WHEN begun + p90 > deadline OR deadline < now() + make_interval(secs => promise_seconds / 6) THEN 'at_risk'
-             ELSE 'ok' END,
-        count(*)::float8
-    FROM open GROUP BY 2, 3, 4
+        WHERE r.finished_at IS NULL AND NOT r.canary),
+    -- Few rows, however many are open.
+    alike AS MATERIALIZED (
+        SELECT state, purpose, stage, product,
+            CASE WHEN deadline IS NULL THEN ''
+                 WHEN deadline < now() THEN 'breached'
+                 WHEN greatest(begun + p50, now()) > deadline THEN 'predicted_breach'
+                 WHEN begun + p90 > deadline OR deadline < now() + make_interval(secs => promise_seconds / 6) THEN 'at_risk'
+                 ELSE 'ok' END AS zone,
+            count(*) AS count, min(begun) AS begun, min(progressed) AS progressed, min(lease_until) AS lease_until,
+            min(deadline) AS deadline,
+            min(deadline - greatest(begun + p50, now())) FILTER (WHERE p50 IS NOT NULL) AS slack
+        FROM open GROUP BY 1, 2, 3, 4, 5)
+    SELECT 'zone', state, purpose, zone, sum(count)::float8
+    FROM alike GROUP BY 2, 3, 4
     UNION ALL
-    SELECT 'breached', product, purpose, 'breached', count(*)::float8
-    FROM open WHERE deadline < now() GROUP BY 2, 3
+    SELECT 'breached', product, purpose, 'breached', sum(count)::float8
+    FROM alike WHERE zone = 'breached' GROUP BY 2, 3
     UNION ALL
     SELECT 'earliest', '', '', '', extract(epoch FROM min(deadline))::float8
-    FROM open WHERE deadline > now() HAVING count(*) > 0
+    FROM alike WHERE zone <> 'breached' HAVING min(deadline) IS NOT NULL
     UNION ALL
     SELECT 'running', stage, '', '', extract(epoch FROM min(begun))::float8
-    FROM open WHERE state = 'running' AND stage IS NOT NULL GROUP BY 2
+    FROM alike WHERE state = 'running' AND stage IS NOT NULL GROUP BY 2
     UNION ALL
-    SELECT 'slack', '', '', '', extract(epoch FROM min(deadline - greatest(begun + p50, now())))::float8
-    FROM open WHERE deadline > now() AND p50 IS NOT NULL HAVING count(*) > 0
+    SELECT 'slack', '', '', '', extract(epoch FROM min(slack))::float8
+    FROM alike WHERE zone <> 'breached' HAVING min(slack) IS NOT NULL
     UNION ALL
     SELECT 'progress', '', '', '', extract(epoch FROM min(progressed))::float8
-    FROM open WHERE state = 'running' HAVING count(*) > 0
+    FROM alike WHERE state = 'running' HAVING count(*) > 0
     UNION ALL
     SELECT 'lease', '', '', '', extract(epoch FROM min(lease_until) - now())::float8
-    FROM open WHERE state = 'running' HAVING count(*) > 0
+    FROM alike WHERE state = 'running' HAVING count(*) > 0
     ORDER BY 1, 2, 3, 4";
 
 /// Every series that may ever count starts at 0: a rate does not see the first event of a series that starts at 1.
