@@ -319,7 +319,7 @@ pub struct Canary {
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
     pub every: Option<u32>,
     /// Take it back when it is not delivered after this long
-    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 120)]
     pub timeout: u32,
 }
 

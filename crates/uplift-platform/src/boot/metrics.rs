@@ -49,8 +49,11 @@ pub fn names() -> Vec<(String, bool)> {
         .collect()
 }
 
-/// A call was answered. The route is its pattern, never an address.
+/// A call was answered. The route is its pattern, never an address; a method that nobody has heard of is no label either.
 pub fn http(method: &str, route: &str, status: u16, took: Duration) {
+    let method =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"].into_iter().find(|known| *known == method);
+    let method = method.unwrap_or("other");
     let status = format!("{}xx", status / 100);
     HTTP.with_label_values(&[method, route, &status]).observe(took.as_secs_f64());
 }

@@ -68,13 +68,13 @@ async fn fly(context: &Context, args: &Canary) -> anyhow::Result<()> {
         Err(UsageError(format!("the token is a customer's, whose requests count: make one with `{how}`"))
             .into())
     };
-    if back.is_err() {
-        // It may be delivered, or have ended already.
+    if let Err(error) = back {
+        // It may be delivered, or have ended already. Its log stays, for whoever looks into it.
         let _ = act(context, id, "cancel").await;
+        return Err(error);
     }
-    // Where it has not ended yet, it goes when its time has come.
+    // It has succeeded all the same; what it leaves goes when its time has come.
     let _ = act(context, id, "delete").await;
-    back?;
     context.print.note(&format!("the canary came back after {:.1} s", began.elapsed().as_secs_f64()));
     Ok(())
 }

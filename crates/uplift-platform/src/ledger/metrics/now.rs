@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row as _};
 const OPEN: &str = "
     WITH open AS (
         SELECT r.state, r.purpose, r.stage, r.lease_until, begins.deadline, r.promise_seconds,
-            CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(p.product, 'unknown')
+            CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(r.product, p.product, 'unknown')
                  ELSE 'unknown' END AS product,
             coalesce(a.started_at, greatest(now(), r.promised_from)) AS begun,
             greatest(r.progressed_at, a.started_at) AS progressed,
@@ -134,11 +134,13 @@ const SAVED_BYTES: &str = "
     SELECT coalesce(sum((checkpoint->>'bytes')::bigint), 0)::bigint FROM attempts
     WHERE checkpoint IS NOT NULL AND NOT checkpoint_swept";
 
-/// One that succeeded was accepted: its customer has fetched the result.
+/// One that succeeded was accepted: its customer has fetched the result. There is none any more once its token is revoked; one
+/// that has expired is a canary that does not come back.
 const CANARY: &str = "
     SELECT (SELECT extract(epoch FROM min(created_at))::float8 FROM requests WHERE canary),
         extract(epoch FROM accepted_at)::float8, extract(epoch FROM accepted_at - created_at)::float8
-    FROM requests WHERE canary ORDER BY accepted_at DESC NULLS LAST LIMIT 1";
+    FROM requests WHERE canary AND EXISTS (SELECT FROM tokens WHERE role = 'canary' AND revoked_at IS NULL)
+    ORDER BY accepted_at DESC NULLS LAST LIMIT 1";
 
 /// What has not ended; with the promises that were met and broken before.
 pub(super) async fn metrics(

@@ -21,7 +21,7 @@ const FINISHED: &str = "
 /// Of those that have ended. The product is the one that was known when the deadline passed: what has counted once has to
 /// stay what it was.
 const SLA_EVENTS: &str = "
-    SELECT CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(p.product, 'unknown')
+    SELECT CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(r.product, p.product, 'unknown')
                 ELSE 'unknown' END,
         r.purpose, CASE WHEN r.finished_at > deadline THEN 'breached' ELSE 'met' END, count(*)::float8
     FROM requests r LEFT JOIN packs p ON p.digest = r.pack_digest,
