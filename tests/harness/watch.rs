@@ -99,6 +99,12 @@ impl Watch {
         self.is_told(alert, "resolved").await;
     }
 
+    /// Forgets what was told of an alert so far: what comes next is what counts.
+    pub fn from_now(&self, alert: &str) {
+        let heard = self.heard.lock().unwrap().len();
+        self.waited_for.lock().unwrap().insert(alert.to_owned(), heard);
+    }
+
     async fn is_told(&self, alert: &str, status: &str) {
         let from = self.waited_for.lock().unwrap().get(alert).copied().unwrap_or(0);
         let at = eventually(&format!("{alert} is {status}"), SOON, async || {

@@ -218,11 +218,14 @@ impl Stage {
 
     /// Five requests wait for workers; the first of them begins when there is less time left than it takes.
     async fn promises_break(&mut self) -> Vec<RequestId> {
+        self.exporters_and_what_they_ask_are_down().await;
+        for alert in ["UpliftBreachPredicted", "UpliftDeadlineNear", "UpliftBreached", "UpliftBurnRateFast"] {
+            self.watch.from_now(alert);
+        }
         let submitted = Instant::now();
         let mut late = vec![self.submit("slow", "slow")];
         late.extend(["a", "b", "c", "d"].map(|database| self.submit("quick", database)));
         self.watch.fires("UpliftNoWorkerAlive").await;
-        self.exporters_and_what_they_ask_are_down().await;
         sleep_until(submitted + Duration::from_secs(72)).await;
         self.worker("1");
         self.watch.fires("UpliftBreachPredicted").await;
@@ -281,6 +284,7 @@ impl Stage {
         self.fleet.delivered(slow).await;
         self.a_worker_is_killed(worker).await;
         self.watch.fires("UpliftCanaryLate").await;
+        self.watch.from_now("UpliftCanaryLate");
         self.send_canary();
         self.watch.resolves("UpliftCanaryLate").await;
     }
