@@ -89,7 +89,7 @@ pub struct Request {
     pub database: String,
     /// Test or production.
     pub purpose: Purpose,
-    /// Whether it is a canary's, which counts in no figure but its own.
+    /// Whether it is a canary's, which counts in no figure of customers' upgrades.
     #[serde(default)]
     pub canary: bool,
     /// The product found in the dump, once known.

@@ -138,7 +138,7 @@ fn work(ledger: &Metrics) -> Vec<Family> {
         Family {
             name: "uplift_requests",
             help: "Requests on record; those to which something is promised by how that stands: ok, at_risk (late by the \
-                   estimate for nine in ten, or due within 20 minutes), predicted_breach (late by the estimate for half of \
+                   estimate for nine in ten, or a sixth of the promise is left), predicted_breach (late by the estimate for half of \
                    them), breached.",
             labels: &["state", "purpose", "sla_zone"],
             series: Series::Gauges(ledger.requests.clone()),
@@ -193,7 +193,7 @@ fn work(ledger: &Metrics) -> Vec<Family> {
         },
         Family {
             name: "uplift_failures_total",
-            help: "Attempts that have ended without a result; pack and hop are empty where they failed outside the hops.",
+            help: "Attempts that have ended without a result; pack and hop are those of a script that failed, and empty otherwise.",
             labels: &["class", "pack", "hop"],
             series: Series::Counters(ledger.failures.clone()),
         },

@@ -229,7 +229,7 @@ Example:
     Webhooks(Webhooks),
     /// Upgrade a sample the whole way, to see that it is free
     #[command(after_help = "\
-Needs a token of the role `canary`, whose requests count in no figure but uplift_canary_*, and a pack that can upgrade the dump.
+Needs a token of the role `canary`, whose requests count in no figure of customers' upgrades, and a pack that can upgrade the dump.
 As a customer does, it sends the dump, follows the log, fetches and checks the result, accepts it, and removes all of it.
 
 Example:

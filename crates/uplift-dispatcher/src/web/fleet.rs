@@ -72,7 +72,7 @@ async fn packs_page(context: &Context, visitor: &Visitor) -> Result<PacksPage, A
 }
 
 /// Back at the packs, or with the reason that was typed where it could not be done.
-async fn done(
+async fn back_at_packs(
     context: &Context,
     visitor: &Visitor,
     done: Result<(), ApiError>,
@@ -98,7 +98,8 @@ pub(super) async fn recall(
         context.ledger.recall_pack(&digest, &visitor.bearer().actor(), reason).await?;
         Ok(())
     };
-    done(&context, &visitor, recalled.await, (digest.to_string(), fields.get("reason").to_owned())).await
+    back_at_packs(&context, &visitor, recalled.await, (digest.to_string(), fields.get("reason").to_owned()))
+        .await
 }
 
 pub(super) async fn release(
@@ -113,5 +114,5 @@ pub(super) async fn release(
         context.queued.notify_one();
         Ok(())
     };
-    done(&context, &visitor, released.await, (id.to_string(), fields.get("reason").to_owned())).await
+    back_at_packs(&context, &visitor, released.await, (id.to_string(), fields.get("reason").to_owned())).await
 }

@@ -19,7 +19,7 @@ use super::{Ledger, LedgerError};
 pub enum Role {
     /// Its own account's requests.
     Customer,
-    /// The same, but what it asks for counts nowhere: it is there to see that the way is free.
+    /// The same, but what it asks for counts in no figure of customers' upgrades: it is there to see that the way is free.
     Canary,
     /// Everybody's requests, to look at, and what is done about those that failed.
     Engineer,

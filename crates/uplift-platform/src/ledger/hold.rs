@@ -181,7 +181,7 @@ impl Ledger {
     pub async fn held_hops(&self) -> Result<Vec<HeldHop>, LedgerError> {
         let rows = sqlx::query(
             "SELECT h.*, p.product,
-                 (SELECT count(*) FROM requests r WHERE r.held ->> 'hold' = h.id::text) AS waiting,
+                 (SELECT count(*) FROM requests r WHERE r.held ->> 'hold' = h.id::text AND NOT r.canary) AS waiting,
                  (SELECT pattern FROM interventions i WHERE i.fingerprint = h.fingerprint LIMIT 1) AS pattern
              FROM held_hops h JOIN packs p ON p.digest = h.pack_digest
              WHERE h.released_at IS NULL ORDER BY h.held_at",

@@ -22,7 +22,7 @@ pub struct Request {
     pub database: DatabaseId,
     pub database_name: String,
     pub purpose: Purpose,
-    /// Whether it counts in no figure but the canary's.
+    /// Whether it is a canary's, which counts in no figure of customers' upgrades.
     pub canary: bool,
     pub target: Version,
     pub state: State,

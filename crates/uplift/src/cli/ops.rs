@@ -134,7 +134,7 @@ pub struct NewToken {
 pub enum Role {
     /// Hand in dumps of its account and fetch results
     Customer,
-    /// The same for `uplift canary`: its requests count in no figure but its own
+    /// The same for `uplift canary`: its requests count in no figure of customers' upgrades
     Canary,
     /// Mend what failed, for all accounts; give each engineer a token of their own, labelled with their name
     Engineer,

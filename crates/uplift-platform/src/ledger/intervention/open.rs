@@ -13,7 +13,7 @@ pub(in crate::ledger) async fn open(
     request: RequestId,
     failure: &Failure,
 ) -> Result<(), LedgerError> {
-    let row = sqlx::query("SELECT epoch, product, pack_digest FROM requests WHERE id = $1")
+    let row = sqlx::query("SELECT epoch, product, pack_digest, canary FROM requests WHERE id = $1")
         .bind(request.0)
         .fetch_one(&mut *connection)
         .await?;
@@ -44,6 +44,10 @@ pub(in crate::ledger) async fn open(
     .bind(matches!(failure, Failure::Discrepancy { .. }))
     .execute(&mut *connection)
     .await?;
+    if row.try_get("canary")? {
+        // Nobody works on it: the next one shows whether it is mended, and an alert when none comes back.
+        return Ok(());
+    }
     let body = json!({
         "intervention": intervention, "request": request, "product": product, "pack": pack, "hop": hop,
         "step": step, "failure": failure.code(), "fingerprint": fingerprint.hash,
@@ -62,18 +66,22 @@ pub(in crate::ledger) async fn close(
     transition: Transition,
     actor: &str,
 ) -> Result<(), LedgerError> {
-    let closed: Option<Uuid> = sqlx::query_scalar(
+    let closed: Option<(Uuid, bool)> = sqlx::query_as(
         "UPDATE interventions SET closed_at = now(), closed_by = $3, outcome = $2, engineer = NULL,
              engineer_id = NULL, claimed_until = NULL
-         WHERE request_id = $1 AND closed_at IS NULL RETURNING id",
+         WHERE request_id = $1 AND closed_at IS NULL
+         RETURNING id, (SELECT canary FROM requests WHERE id = $1)",
     )
     .bind(request.0)
     .bind(transition.as_str())
     .bind(actor)
     .fetch_optional(&mut *connection)
     .await?;
-    if let Some(intervention) = closed {
+    if let Some((intervention, canary)) = closed {
         session::close_all(connection, InterventionId(intervention)).await?;
+        if canary {
+            return Ok(());
+        }
         let body = json!({
             "intervention": intervention, "request": request, "outcome": transition.as_str(), "by": actor,
         });

@@ -25,7 +25,7 @@ const SELECT: &str = "
     CROSS JOIN LATERAL (
         SELECT count(DISTINCT o.database_id) AS databases, count(DISTINCT o.account_id) AS accounts
         FROM interventions j JOIN requests o ON o.id = j.request_id
-        WHERE j.fingerprint = i.fingerprint AND j.closed_at IS NULL) alike";
+        WHERE j.fingerprint = i.fingerprint AND j.closed_at IS NULL AND (NOT o.canary OR o.id = i.request_id)) alike";
 
 impl Ledger {
     /// Interventions by the time that is left until the promise to the customer breaks; at most 500.

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 /// the attempt's beginning, or from now. A promise is broken the moment its deadline passes.
 const OPEN: &str = "
     WITH open AS (
-        SELECT r.state, r.purpose, r.stage, r.lease_until, begins.deadline, r.promise_seconds,
+        SELECT r.state, r.purpose, r.stage, r.lease_until, promise.deadline, r.promise_seconds,
             CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(r.product, p.product, 'unknown')
                  ELSE 'unknown' END AS product,
             coalesce(a.started_at, greatest(now(), r.promised_from)) AS begun,
@@ -17,7 +17,7 @@ const OPEN: &str = "
         FROM requests r
         LEFT JOIN packs p ON p.digest = r.pack_digest
         LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL,
-        LATERAL (SELECT r.promised_from + make_interval(secs => r.promise_seconds) AS deadline) AS begins
+        LATERAL (SELECT r.promised_from + make_interval(secs => r.promise_seconds) AS deadline) AS promise
         WHERE r.finished_at IS NULL AND NOT r.canary),
     -- Few rows, however many are open.
     alike AS MATERIALIZED (
@@ -69,7 +69,9 @@ const OLDEST_QUEUED: &str = "
       AND NOT EXISTS (SELECT FROM requests o WHERE o.database_id = r.database_id AND o.state = 'running')
     GROUP BY 1 ORDER BY 1";
 
-const LAST_CLAIM: &str = "SELECT extract(epoch FROM max(started_at))::float8 FROM attempts";
+const LAST_CLAIM: &str = "
+    SELECT extract(epoch FROM a.started_at)::float8 FROM attempts a JOIN requests r ON r.id = a.request_id
+    WHERE NOT r.canary ORDER BY a.started_at DESC LIMIT 1";
 
 const ESTIMATE_ERRORS: &str = "
     SELECT p.product, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(seconds - expected_p50) / expected_p50)
@@ -134,12 +136,13 @@ const SAVED_BYTES: &str = "
     SELECT coalesce(sum((checkpoint->>'bytes')::bigint), 0)::bigint FROM attempts
     WHERE checkpoint IS NOT NULL AND NOT checkpoint_swept";
 
-/// One that succeeded was accepted: its customer has fetched the result. There is none any more once its token is revoked; one
-/// that has expired is a canary that does not come back.
+/// One that succeeded was accepted: its customer has fetched the result. There is none any more once its token is revoked, and
+/// what was before the next token is forgotten; a token that has expired is a canary that does not come back.
 const CANARY: &str = "
-    SELECT (SELECT extract(epoch FROM min(created_at))::float8 FROM requests WHERE canary),
-        extract(epoch FROM accepted_at)::float8, extract(epoch FROM accepted_at - created_at)::float8
-    FROM requests WHERE canary AND EXISTS (SELECT FROM tokens WHERE role = 'canary' AND revoked_at IS NULL)
+    SELECT extract(epoch FROM min(created_at) OVER ())::float8, extract(epoch FROM accepted_at)::float8,
+        extract(epoch FROM accepted_at - created_at)::float8
+    FROM requests
+    WHERE canary AND created_at >= (SELECT min(created_at) FROM tokens WHERE role = 'canary' AND revoked_at IS NULL)
     ORDER BY accepted_at DESC NULLS LAST LIMIT 1";
 
 /// What has not ended; with the promises that were met and broken before.
@@ -166,7 +169,7 @@ pub(super) async fn metrics(
         lease_slack: open.one("lease"),
         earliest_deadline: open.one("earliest"),
         oldest_queued: samples(tx, OLDEST_QUEUED, None).await?,
-        last_claim: sqlx::query_scalar(LAST_CLAIM).fetch_one(&mut *tx).await?,
+        last_claim: sqlx::query_scalar(LAST_CLAIM).fetch_optional(&mut *tx).await?,
         estimate_errors: samples(tx, ESTIMATE_ERRORS, None).await?,
         workers: samples(tx, WORKERS, Some(GONE_SECONDS)).await?,
         slots: samples(tx, SLOTS, Some(GONE_SECONDS)).await?,
