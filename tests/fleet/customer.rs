@@ -1,6 +1,6 @@
 //! What a customer does while a request waits or runs: follow it, take it back; and what nobody else may do.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use uplift_core::{Clock, Purpose, RequestId, request::StateCode};
 use uplift_platform::ledger::Role;
 use uplift_tests::{
+    SOON,
     fleet::{Fleet, Options},
     repository,
 };
@@ -102,11 +103,11 @@ async fn a_revoked_token_ends_what_it_follows() {
     let revoked = follow(lost.secret.expose_secret()).await;
     let kept = follow(fleet.token()).await;
     fleet.ledger.revoke_token(lost.id, "test").await.unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(30), revoked.text()).await;
+    let ended = tokio::time::timeout(SOON, revoked.text()).await;
     assert!(!ended.expect("the stream ends").unwrap().contains("event:"), "it was told something");
     // The other stream has gone on, and ends when the request does.
     fleet.must(&["cancel", &request.to_string()]);
-    let ended = tokio::time::timeout(Duration::from_secs(30), kept.text()).await;
+    let ended = tokio::time::timeout(SOON, kept.text()).await;
     assert!(ended.expect("the stream ends").unwrap().contains("event: end"));
     fleet.stop().await;
 }

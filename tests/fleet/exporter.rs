@@ -4,12 +4,11 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener, ToSocketAddrs as _},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use uplift_core::{Purpose, RequestId};
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     postgres::Database,
     process::Process,
@@ -17,9 +16,6 @@ use uplift_tests::{
     repository,
 };
 use url::Url;
-
-/// Figures are two seconds old at most; the rest is for a busy machine.
-const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn the_exporter_tells_what_the_ledger_and_the_broker_hold() {
@@ -226,6 +222,12 @@ async fn rejected_and_repaired_by_hand(fleet: &Fleet, exporter: &Exporter) {
     assert_eq!(figures.total("uplift_sla_events_total"), 2.0);
     update(fleet, &format!("promised_from = finished_at - interval '3 hours' WHERE id = '{request}'"));
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 2.0).await;
+    // What no script says of itself is still of the hop that it happened in.
+    let ended =
+        r#"outcome = 'out_of_memory', failure = '{"code": "out_of_memory", "place": "1.0-2.0/models"}'"#;
+    fleet.database.psql_command(&format!("UPDATE attempts SET {ended} WHERE request_id = '{request}'"));
+    update(fleet, &format!("product = 'sample' WHERE id = '{request}'"));
+    exporter.says(r#"uplift_failures_total{class="out_of_memory",pack="sample",hop="1.0-2.0"}"#, 1.0).await;
     update(fleet, &format!("state = 'intervention', finished_at = NULL WHERE id = '{request}'"));
     exporter.says(r#"uplift_requests{state="intervention",purpose="test",sla_zone="breached"}"#, 1.0).await;
     exporter.says(&sla("unknown", Purpose::Test, "breached"), 2.0).await;

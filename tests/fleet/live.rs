@@ -5,7 +5,6 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::PathBuf,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -13,7 +12,7 @@ use sqlx::Connection as _;
 use uplift_core::{RequestId, key, request::StateCode};
 use uplift_platform::{ledger::Filter, objects::UploadId};
 use uplift_tests::{
-    compare, data, eventually,
+    SOON, compare, data, eventually,
     fleet::{Fleet, Options},
     packs,
     postgres::{Database, tool},
@@ -200,7 +199,7 @@ async fn what_was_interrupted_goes_on() {
     sqlx::raw_sql("LOCK TABLE erp_meta IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let dumping = machine.uplift(&fleet, &words).spawn().unwrap();
     let first = newest(&fleet, 1).await;
-    eventually("pg_dump waits for the table", Duration::from_secs(30), async || {
+    eventually("pg_dump waits for the table", SOON, async || {
         let waiting = "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'pg_dump' AND wait_event_type = 'Lock'";
         (shop.value(waiting).await == "1").then_some(())
@@ -267,14 +266,13 @@ async fn an_upload_that_was_killed_sends_only_the_rest() {
     let held = [4, 5]
         .map(|part| store.add(Rule::after(Way::Requests, 0, Fault::Stall).on(format!("partNumber={part}&"))));
     let mut sending = machine.uplift(&fleet, &words).spawn().unwrap();
-    let limit = Duration::from_secs(60);
-    eventually("both last parts are on their way", limit, async || {
+    eventually("both last parts are on their way", SOON, async || {
         held.iter().all(|held| held.happened() > 0).then_some(())
     })
     .await;
     let request = newest(&fleet, 1).await;
     let id = UploadId(fleet.request(request).await.upload_id.expect("an upload"));
-    eventually("the other parts are there", limit, async || {
+    eventually("the other parts are there", SOON, async || {
         let parts = fleet.objects.uploaded_parts(&key::source(request), &id).await.unwrap();
         (parts.len() == 3).then_some(())
     })
@@ -296,7 +294,7 @@ async fn an_upload_that_was_killed_sends_only_the_rest() {
 
 /// The newest request, once there are so many.
 async fn newest(fleet: &Fleet, count: usize) -> RequestId {
-    eventually("a request is there", Duration::from_secs(30), async || {
+    eventually("a request is there", SOON, async || {
         let requests = fleet.ledger.requests(&Filter::default()).await.unwrap();
         (requests.len() == count).then(|| requests[0].id)
     })

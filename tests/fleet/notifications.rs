@@ -5,7 +5,6 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -18,15 +17,13 @@ use tokio::{
 };
 use uplift_core::Purpose;
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     request::json as output_json,
     services::variable,
 };
 
 use crate::dumps;
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// What the receiver does with the next request.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,10 @@
 //! The pages as a program sees them: who may see and do what, and what every answer tells the browser.
 
-use std::time::Duration;
-
 use reqwest::{Client, Method, StatusCode, header, redirect};
 use serde_json::Value;
 use uplift_core::{Purpose, request::StateCode};
 use uplift_tests::{
+    SOON,
     fleet::{Fleet, Options},
     repository,
 };
@@ -191,7 +190,7 @@ async fn a_log_is_followed_no_longer_than_the_login_lasts(fleet: &Fleet, request
     assert_eq!(following.status(), StatusCode::OK);
     let csrf = visitor.csrf().await;
     assert_eq!(visitor.post("/logout", &[("csrf", csrf.as_str())], &[]).await.status, StatusCode::SEE_OTHER);
-    let told = tokio::time::timeout(Duration::from_secs(30), following.text()).await;
+    let told = tokio::time::timeout(SOON, following.text()).await;
     let told = told.expect("the stream ends with the login").unwrap();
     assert!(told.contains("data: <li id=\"L1\"") && !told.contains("event: end"), "{told}");
 }

@@ -1,16 +1,12 @@
 //! Processes that are of another version than their ledger.
 
-use std::time::Duration;
-
 use uplift_platform::Ledger;
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     postgres::Database,
     process::Process,
 };
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A worker and an exporter start before any dispatcher has made the ledger.
 #[tokio::test]
@@ -29,20 +25,20 @@ async fn who_meets_an_older_ledger_says_so_and_waits() {
     let mut worker = start("uplift-worker", "waiting.log");
     let exporter = start("uplift-exporter", "exporter.log");
     for process in [&stopped, &worker, &exporter] {
-        eventually("it says what it waits for", LIMIT, async || {
+        eventually("it says what it waits for", SOON, async || {
             process.log().contains("the ledger's schema is older than this program").then_some(())
         })
         .await;
     }
     // Waiting is no reason not to stop.
     stopped.signal("TERM");
-    assert!(eventually("it stops", LIMIT, async || stopped.ended()).await.success());
+    assert!(eventually("it stops", SOON, async || stopped.ended()).await.success());
 
     assert!(!worker.log().contains("\"ready\""), "the worker did not wait");
     Ledger::migrate(&empty.url().into()).await.unwrap();
-    eventually("the worker is ready", LIMIT, async || worker.log().contains("\"ready\"").then_some(())).await;
+    eventually("the worker is ready", SOON, async || worker.log().contains("\"ready\"").then_some(())).await;
     worker.signal("TERM");
-    assert!(eventually("the worker stops", LIMIT, async || worker.ended()).await.success());
+    assert!(eventually("the worker stops", SOON, async || worker.ended()).await.success());
     drop(exporter);
     empty.remove().await;
     fleet.stop().await;

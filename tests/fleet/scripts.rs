@@ -18,16 +18,13 @@ use uplift_core::{
 };
 use uplift_platform::ledger::Settlement;
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     repository,
     request::json,
 };
 
 use crate::{dumps, http};
-
-/// Long enough for some rounds of the sweep, which comes every second.
-const ROUNDS: Duration = Duration::from_secs(30);
 
 /// A fleet in which nothing runs, since nothing here has to.
 async fn fleet() -> Fleet {
@@ -53,7 +50,7 @@ fn id(request: &Value) -> RequestId {
 /// Waits until the store has nothing of a request.
 async fn nothing_of(fleet: &Fleet, request: RequestId) {
     let prefix = key::request_prefix(request);
-    eventually(&format!("nothing is left of {request}"), ROUNDS, async || {
+    eventually(&format!("nothing is left of {request}"), SOON, async || {
         let objects = fleet.objects.list(&prefix).await.unwrap();
         let uploads = fleet.objects.list_uploads(&prefix).await.unwrap();
         (objects.is_empty() && uploads.is_empty()).then_some(())

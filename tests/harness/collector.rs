@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State, http::header, routing::post};
@@ -15,10 +14,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::eventually;
-
-/// Spans are sent in batches; the rest is for a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+use crate::{SOON, eventually};
 
 /// A collector that keeps what it gets. It ends when it is dropped.
 pub struct Collector {

@@ -5,7 +5,6 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use lapin::{
@@ -21,16 +20,13 @@ use uplift_sandbox::{DockerConfig, Host, SandboxConfig};
 use uuid::Uuid;
 
 use crate::{
-    eventually,
+    SOON, eventually,
     postgres::Database,
     process::{Process, binary},
     repository,
     services::{Services, variable},
     wreck::Wreck,
 };
-
-/// Long enough for a start on a busy machine.
-const START: Duration = Duration::from_secs(60);
 
 /// A running fleet.
 pub struct Fleet {
@@ -245,20 +241,19 @@ impl Fleet {
 
     /// No container, volume, multipart upload or lease without a running request.
     pub async fn assert_nothing_left(&self) {
-        let limit = Duration::from_secs(60);
-        eventually("every container and volume is removed", limit, async || {
+        eventually("every container and volume is removed", SOON, async || {
             let left = self.host.leftovers().await.unwrap();
             left.is_empty().then_some(())
         })
         .await;
-        eventually("every multipart upload is completed or aborted", limit, async || {
+        eventually("every multipart upload is completed or aborted", SOON, async || {
             let waiting =
                 self.database.value("SELECT count(*) FROM requests WHERE state = 'awaiting_upload'").await;
             let left = self.objects.list_uploads("").await.unwrap();
             (left.len().to_string() == waiting).then_some(())
         })
         .await;
-        eventually("what undelivered attempts had stored is removed", limit, async || {
+        eventually("what undelivered attempts had stored is removed", SOON, async || {
             let stored = self.objects.list("requests/").await.unwrap();
             let attempts = stored.iter().filter_map(|object| object.key.split_once("/attempts/"));
             let attempts = attempts.map(|(request, rest)| (request.to_owned(), rest.to_owned()));
@@ -277,7 +272,7 @@ impl Fleet {
         .await;
         let leases = "SELECT count(*) FROM requests WHERE lease_until IS NOT NULL OR worker_id IS NOT NULL";
         assert_eq!(self.database.value(leases).await, "0", "leases left");
-        eventually("no upload is left on record", limit, async || {
+        eventually("no upload is left on record", SOON, async || {
             (self.database.value("SELECT count(*) FROM uploads").await == "0").then_some(())
         })
         .await;
@@ -351,7 +346,7 @@ fn dispatcher(directory: &Path, name: &str, port: u16, environment: &[(String, S
 
 async fn ready(dispatcher: &mut Process, server: &str) {
     let address = server.trim_start_matches("http://");
-    eventually("the dispatcher listens", START, async || {
+    eventually("the dispatcher listens", SOON, async || {
         assert!(dispatcher.ended().is_none(), "the dispatcher ended: {}", dispatcher.log());
         TcpStream::connect(address).await.ok()
     })

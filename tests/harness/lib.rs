@@ -29,6 +29,10 @@ use std::{
 
 use uplift_core::{Pack, pack::Files};
 
+/// How long something may take that happens at once on a machine that has nothing else to do. These tests have two processors,
+/// and share them with real upgrades: a limit here tells what never comes from what comes, not fast from slow.
+pub const SOON: Duration = Duration::from_secs(120);
+
 /// Looks until `probe` gives something; fails after `limit`, saying what was waited for.
 pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();

@@ -4,12 +4,11 @@ use std::{
     fs::File,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use uuid::Uuid;
 
-use crate::eventually;
+use crate::{SOON, eventually};
 
 /// A server in a container of its own; removed when dropped.
 pub struct Major {
@@ -35,7 +34,7 @@ impl Major {
             ])
             .args(["--env", "UPLIFT_DISK_BYTES=8000000000", &image]));
         let server = Self { container };
-        eventually("Postgres accepts", Duration::from_secs(60), async || {
+        eventually("Postgres accepts", SOON, async || {
             server.psql("control").args(["-c", "SELECT 1"]).output().unwrap().status.success().then_some(())
         })
         .await;

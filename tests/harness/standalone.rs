@@ -15,7 +15,7 @@ use uplift_core::RequestId;
 use uplift_sandbox::{DockerConfig, Host, Kind, ProcessConfig, SandboxConfig};
 
 use crate::{
-    eventually,
+    SOON, eventually,
     process::{Process, binary},
     request::{LIMIT, json},
 };
@@ -91,9 +91,8 @@ impl Standalone {
     /// Ends it as a power cut does, and waits until nothing of it runs.
     pub async fn kill(&mut self) {
         self.process.take().expect("it runs").kill();
-        let limit = Duration::from_secs(20);
         let mut left = Vec::new();
-        eventually("every process ends with it", limit, async || {
+        eventually("every process ends with it", SOON, async || {
             left = processes_of(&self.data());
             if left.is_empty() { Some(()) } else { None }
         })

@@ -5,7 +5,6 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{Json, Router, extract::State, routing::post};
@@ -13,13 +12,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use uplift_core::Clock;
 
-use crate::{eventually, fleet::free_port, process::Process, repository};
+use crate::{SOON, eventually, fleet::free_port, process::Process, repository};
 
 /// What durations are divided by. Limits in the rules' expressions are products of 60, and lose one of those.
 const FACTOR: u64 = 60;
-
-/// How long an alert may take to fire or to resolve once its cause is there: mostly a busy machine's.
-const SOON: Duration = Duration::from_secs(120);
 
 /// What Alertmanager has told: alerts, firing or resolved, in order.
 type Heard = Arc<Mutex<Vec<Value>>>;

@@ -193,7 +193,7 @@ fn work(ledger: &Metrics) -> Vec<Family> {
         },
         Family {
             name: "uplift_failures_total",
-            help: "Attempts that have ended without a result; pack and hop are those of a script that failed, and empty otherwise.",
+            help: "Attempts that have ended without a result; pack and hop are those of the script it ended in, and empty outside of scripts.",
             labels: &["class", "pack", "hop"],
             series: Series::Counters(ledger.failures.clone()),
         },

@@ -3,13 +3,12 @@
 use std::{
     process::{Child, Command, Output, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 use uplift_core::{Epoch, RequestId, key};
 use uplift_platform::objects::UploadId;
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     proxy::{Fault, Proxy, Rule, Way},
     request::json,
@@ -41,11 +40,10 @@ async fn half_way(fleet: &Fleet, store: &Proxy, dump: &std::path::Path) -> (Chil
     let upload =
         upload.args(["--json", "test", "--dump"]).arg(dump).args(["-t", "3.0", "--database", "shop"]);
     let upload = spawn(upload);
-    let limit = Duration::from_secs(30);
-    eventually("the third part is on its way", limit, async || (held.happened() > 0).then_some(())).await;
+    eventually("the third part is on its way", SOON, async || (held.happened() > 0).then_some(())).await;
     let request = fleet.database.value("SELECT max(id::text) FROM requests").await.parse().unwrap();
     let id = UploadId(fleet.request(request).await.upload_id.expect("an upload"));
-    eventually("the other parts are there", limit, async || {
+    eventually("the other parts are there", SOON, async || {
         let parts = fleet.objects.uploaded_parts(&key::source(request), &id).await.unwrap();
         (parts.len() == 3).then_some(())
     })

@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use uplift_core::{Epoch, Lease, RequestId, WorkerId};
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     process::Process,
     services::Services,
@@ -19,9 +19,6 @@ use uplift_tests::{
 
 use super::{Extra, PAUSED, delivered_once, dump, outcomes, push_pausing_pack};
 use crate::http;
-
-/// Long enough for some rounds of the sweep, which comes every second.
-const ROUNDS: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_dispatchers_work_as_one_until_one_of_them_is_killed() {
@@ -124,7 +121,7 @@ async fn post(fleet: &Fleet, server: &str, path: &str, headers: &[(&str, &str)],
 /// Takes the only claimable request and its hint, as a worker does that dies at once.
 async fn dead_worker_takes(fleet: &Fleet, request: RequestId) -> Lease {
     let (connection, channel) = broker().await;
-    let message = eventually("the request is hinted at", ROUNDS, async || {
+    let message = eventually("the request is hinted at", SOON, async || {
         channel.basic_get(queue(fleet).into(), BasicGetOptions::default()).await.unwrap()
     })
     .await;
@@ -158,7 +155,7 @@ async fn swept_by(fleet: &Fleet, awake: &Process, frozen: &Process, lost: &Lease
 async fn wait_for_hints(fleet: &Fleet, count: u32) {
     let (connection, channel) = broker().await;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    eventually(&format!("{count} hints wait"), ROUNDS, async || {
+    eventually(&format!("{count} hints wait"), SOON, async || {
         let asked = channel.queue_declare(queue(fleet).into(), passive, FieldTable::default()).await;
         (asked.unwrap().message_count() == count).then_some(())
     })

@@ -1,10 +1,11 @@
 //! Faults and traces: an attempt that is broken off ends every span of it, and a collector that is away or hangs
 //! holds up nothing.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use uplift_core::{Purpose, request::StateCode};
 use uplift_tests::{
+    SOON,
     collector::{Collector, environment},
     eventually,
     fleet::{Fleet, Options},
@@ -47,8 +48,7 @@ async fn a_collector_that_hangs_or_is_away_holds_up_nothing() {
         delivered_once(&fleet, request).await;
         // The last spans are given up on after five seconds.
         fleet.workers[0].signal("TERM");
-        let limit = Duration::from_secs(20);
-        let status = eventually("the worker ends", limit, async || fleet.workers[0].ended()).await;
+        let status = eventually("the worker ends", SOON, async || fleet.workers[0].ended()).await;
         assert!(status.success(), "{status}: {}", fleet.workers[0].log());
         fleet.stop().await;
     }

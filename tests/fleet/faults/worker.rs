@@ -9,7 +9,7 @@ use std::{
 
 use uplift_core::{Epoch, Purpose, RequestId, request::State};
 use uplift_tests::{
-    eventually,
+    SOON, eventually,
     fleet::{Fleet, Options},
     proxy::{Fault, Proxy, Rule, Way},
     services::Services,
@@ -17,8 +17,9 @@ use uplift_tests::{
 
 use super::{Extra, PAUSED, RUNS, assert_delivered_once, delivered_once, dump, outcomes, push_pausing_pack};
 
-/// From the kill to the next claim: a lease lasts 60 s, and the rest is for noticing.
-const CLAIMED_AGAIN: Duration = Duration::from_secs(75);
+/// How long a worker's lease lasts after it is struck, and how long somebody who is free needs to notice.
+const LEASE: Duration = Duration::from_secs(60);
+const NOTICED: Duration = Duration::from_secs(15);
 
 /// What is done to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,8 @@ async fn a_worker_is_killed_or_frozen_and_another_one_delivers() {
     for _ in 0..2 {
         fleet.add_worker_with(&[("SLOTS", "4")]);
     }
-    futures(struck.iter().map(|struck| claimed_again(&fleet, struck))).await;
+    let free = Instant::now();
+    futures(struck.iter().map(|struck| claimed_again(&fleet, struck, free))).await;
     for Struck { point, worker, .. } in &struck {
         finished(&fleet, point).await;
         if point.blow == Blow::Freeze {
@@ -84,8 +86,7 @@ async fn a_worker_is_killed_or_frozen_and_another_one_delivers() {
             assert_delivered_once(&fleet, point.request).await;
             fleet.workers[*worker].signal("TERM");
             let worker = &mut fleet.workers[*worker];
-            let limit = Duration::from_secs(30);
-            let ended = eventually("a worker that was frozen ends", limit, async || worker.ended()).await;
+            let ended = eventually("a worker that was frozen ends", SOON, async || worker.ended()).await;
             assert!(ended.success(), "{ended}");
         }
     }
@@ -131,8 +132,7 @@ async fn points(fleet: &Fleet, store: &Proxy) -> (Vec<Point>, RequestId) {
 async fn strike(fleet: &Fleet, point: Point) -> Struck {
     fleet.reaches(point.request, &format!("epoch = 1 AND stage = '{}' AND {}", point.stage, point.at)).await;
     if let Some(held) = &point.held {
-        let limit = Duration::from_secs(120);
-        eventually("the worker is held", limit, async || (held.happened() > 0).then_some(())).await;
+        eventually("the worker is held", SOON, async || (held.happened() > 0).then_some(())).await;
     }
     let worker = fleet.worker_of(point.request).await;
     fleet.workers[worker].signal(if point.blow == Blow::Freeze { "STOP" } else { "KILL" });
@@ -143,17 +143,19 @@ async fn strike(fleet: &Fleet, point: Point) -> Struck {
     Struck { point, worker, at }
 }
 
-/// Waits until another worker has the request, or the customer has it back; the ledger says where it was lost.
-async fn claimed_again(fleet: &Fleet, struck: &Struck) {
+/// Waits until another worker has the request, or the customer has it back; the ledger says where it was lost. Workers are
+/// `free` once the last one is struck: until then nobody could have it.
+async fn claimed_again(fleet: &Fleet, struck: &Struck, free: Instant) {
     let Struck { point: Point { request, stage, blow, .. }, at, .. } = struck;
     let what = format!("{blow:?} at {stage}: the request goes on");
-    let took = eventually(&what, CLAIMED_AGAIN * 2, async || {
+    let took = eventually(&what, LEASE + SOON, async || {
         let request = fleet.request(*request).await;
         (request.epoch > Epoch(1) || request.state == State::Cancelled).then(|| at.elapsed())
     })
     .await;
     println!("{what} after {:.1} s", took.as_secs_f64());
-    assert!(took <= CLAIMED_AGAIN, "{what} after {took:?}");
+    let soon = LEASE.max(free.saturating_duration_since(*at)) + NOTICED;
+    assert!(took <= soon, "{what} after {took:?} instead of {soon:?}");
     assert_eq!(outcomes(fleet, *request).await[0], ("lease_lost".into(), (*stage).into()));
     // A worker that is frozen while it reads a job's output holds the container: Docker waits for it.
     if (*blow, *stage) != (Blow::Freeze, "dump") {
@@ -163,7 +165,7 @@ async fn claimed_again(fleet: &Fleet, struck: &Struck) {
 
 /// Waits until nothing is left of a request's first attempt.
 async fn removed(fleet: &Fleet, request: RequestId) {
-    eventually("a reaper removes what the struck worker left", CLAIMED_AGAIN, async || {
+    eventually("a reaper removes what the struck worker left", SOON, async || {
         let left = fleet.host.leftovers().await.unwrap();
         left.iter().all(|label| (label.request, label.epoch) != (request, Epoch(1))).then_some(())
     })
@@ -198,8 +200,7 @@ async fn thaw(fleet: &Fleet, point: &Point, worker: usize) {
     let worker = &fleet.workers[worker];
     worker.signal("CONT");
     let id = id.to_string();
-    let limit = Duration::from_secs(60);
-    eventually("the worker notices that its lease is lost", limit, async || {
+    eventually("the worker notices that its lease is lost", SOON, async || {
         let log = worker.log();
         log.lines().any(|line| line.contains(&id) && line.contains("lease is lost")).then_some(())
     })

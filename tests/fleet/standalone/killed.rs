@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use uplift_core::RequestId;
-use uplift_tests::{eventually, standalone::Standalone};
+use uplift_tests::{SOON, eventually, standalone::Standalone};
 
 use crate::faults::{Extra, PAUSED, dump_to, pausing_pack};
 
@@ -65,20 +65,19 @@ async fn delivered_after(standalone: &Standalone, request: RequestId, name: &str
 
 /// No upload, no object of an attempt that did not deliver, no sandbox.
 async fn nothing_left(standalone: &Standalone) {
-    let limit = Duration::from_secs(60);
     let objects = standalone.data().join("objects");
     let list = |folder: &str| {
         let find = std::process::Command::new("find").arg(objects.join(folder)).args(["-type", "f"]).output();
         String::from_utf8(find.unwrap().stdout).unwrap()
     };
-    eventually("what attempts that were killed had stored is removed", limit, async || {
+    eventually("what attempts that were killed had stored is removed", SOON, async || {
         (list("uploads").is_empty() && !list("objects").contains("/attempts/1/")).then_some(())
     })
     .await;
     assert_eq!(list("fresh"), "");
     assert_eq!(standalone.value("SELECT count(*) FROM uploads").await, "0");
     let host = standalone.host().await;
-    eventually("every sandbox is removed", limit, async || {
+    eventually("every sandbox is removed", SOON, async || {
         host.leftovers().await.unwrap().is_empty().then_some(())
     })
     .await;

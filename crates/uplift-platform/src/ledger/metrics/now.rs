@@ -8,21 +8,24 @@ use sqlx::{PgConnection, Row as _};
 /// the attempt's beginning, or from now. A promise is broken the moment its deadline passes.
 const OPEN: &str = "
     WITH open AS (
-        SELECT r.state, r.purpose, r.stage, r.lease_until, promise.deadline, r.promise_seconds,
-            CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= deadline THEN coalesce(r.product, p.product, 'unknown')
+        SELECT r.state, r.purpose, r.stage, r.lease_until, r.deadline, r.promise_seconds,
+            CASE WHEN r.accepted_test IS NOT NULL OR r.detected_at <= r.deadline THEN coalesce(r.product, p.product, 'unknown')
                  ELSE 'unknown' END AS product,
-            coalesce(a.started_at, greatest(now(), r.promised_from)) AS begun,
-            greatest(r.progressed_at, a.started_at) AS progressed,
+            coalesce(a.started_at, first.began, greatest(now(), r.promised_from)) AS begun,
+            greatest(r.progressed_at, a.started_at, first.began) AS progressed,
             make_interval(secs => r.expected_p50) AS p50, make_interval(secs => r.expected_p90) AS p90
         FROM requests r
         LEFT JOIN packs p ON p.digest = r.pack_digest
-        LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL,
-        LATERAL (SELECT r.promised_from + make_interval(secs => r.promise_seconds) AS deadline) AS promise
+        -- The first attempt began when the request did: what is looked up are the few that have one more.
+        LEFT JOIN attempts a ON a.request_id = r.id AND a.epoch = r.epoch AND a.ended_at IS NULL AND a.epoch > 1,
+        LATERAL (SELECT CASE r.state WHEN 'running' THEN r.started_at END AS began) AS first
         WHERE r.finished_at IS NULL AND NOT r.canary),
     -- Few rows, however many are open.
     alike AS MATERIALIZED (
         SELECT state, purpose, stage, product,
-            CASE WHEN deadline IS NULL THEN ''
+            -- Most are well, and this is all that it takes to say so.
+            CASE WHEN begun + p90 <= deadline AND now() + make_interval(secs => promise_seconds / 6) <= deadline THEN 'ok'
+                 WHEN deadline IS NULL THEN ''
                  WHEN deadline < now() THEN 'breached'
                  WHEN greatest(begun + p50, now()) > deadline THEN 'predicted_breach'
                  WHEN begun + p90 > deadline OR deadline < now() + make_interval(secs => promise_seconds / 6) THEN 'at_risk'
