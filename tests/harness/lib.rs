@@ -33,6 +33,10 @@ use uplift_core::{Pack, pack::Files};
 /// and share them with real upgrades: a limit here tells what never comes from what comes, not fast from slow.
 pub const SOON: Duration = Duration::from_secs(120);
 
+/// How long to wait before looking again: shorter than any state that a test waits for lasts, longer the longer it was waited
+/// already. Ten that look at a Docker host twenty times a second keep it from what they wait for.
+const AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
+
 /// Looks until `probe` gives something; fails after `limit`, saying what was waited for.
 pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -41,7 +45,7 @@ pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnM
             return found;
         }
         assert!(started.elapsed() < limit, "waited {limit:?} in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep((started.elapsed() / 20).clamp(AGAIN[0], AGAIN[1])).await;
     }
 }
 

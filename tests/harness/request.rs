@@ -99,11 +99,13 @@ impl Fleet {
 
     /// Waits until the request's row satisfies an SQL condition: how a test reaches a named point.
     pub async fn reaches(&self, request: RequestId, condition: &str) {
-        let sql = format!("SELECT count(*) FROM requests r WHERE id = '{request}' AND ({condition})");
+        let sql = format!("SELECT FROM requests r WHERE id = '{request}' AND ({condition})");
+        let mut connection = self.database.connect().await;
         eventually(&format!("request {request}: {condition}"), LIMIT, async || {
             let state = self.request(request).await.state;
             assert!(!state.code().is_final(), "request {request} ended before {condition}: {state:?}");
-            (self.database.value(&sql).await == "1").then_some(())
+            let found = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).fetch_optional(&mut connection).await;
+            found.unwrap().map(drop)
         })
         .await;
     }
