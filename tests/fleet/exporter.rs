@@ -275,7 +275,7 @@ pub(crate) struct Exporter {
 
 /// A scrape: values by series, as they are written.
 #[derive(Debug)]
-pub(crate) struct Figures(BTreeMap<String, f64>);
+pub(crate) struct Figures(pub(crate) BTreeMap<String, f64>);
 
 impl Exporter {
     pub(crate) async fn start(fleet: &Fleet) -> Self {

@@ -291,12 +291,14 @@ impl Stage {
 
     /// What it did is done again by another one.
     async fn a_worker_is_killed(&mut self, worker: usize) {
+        let lost = r#"uplift_failures_total{class="lease_lost",pack="",hop=""}"#;
+        let before = self.exporters[0].scrape().await.0[lost];
         let quick = self.submit("quick", "shop");
         self.fleet.reaches(quick, "state = 'running'").await;
         self.fleet.workers[worker].kill();
         self.worker("2");
         self.fleet.delivered(quick).await;
-        self.exporters[0].says(r#"uplift_failures_total{class="lease_lost",pack="",hop=""}"#, 1.0).await;
+        self.exporters[0].says(lost, before + 1.0).await;
     }
 
     /// Nobody tells customers what has come of their requests, and nobody removes what failed attempts leave.

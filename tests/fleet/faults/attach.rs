@@ -25,7 +25,7 @@ async fn broken(faults: Vec<Rule>, places: &[&str]) {
     push_pausing_pack(&fleet);
     let dump = dump(&fleet, "shop", Extra { ballast: 8, ..Extra::default() }).await;
     let rules: Vec<Arc<Rule>> = faults.into_iter().map(|fault| docker.add(fault.on("/attach?"))).collect();
-    let request = fleet.submit(Purpose::Test, &dump, "3.0", "shop");
+    let request = fleet.submit(Purpose::Test, &dump, "2.0", "shop");
     delivered_once(&fleet, request).await;
     for rule in rules {
         assert_eq!(rule.happened(), 1, "the fault did not happen");

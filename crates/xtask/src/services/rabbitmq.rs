@@ -108,6 +108,8 @@ fn variables(layout: &Layout) -> Vec<(&'static str, String)> {
         ("RABBITMQ_MNESIA_BASE", below("mnesia")),
         ("RABBITMQ_LOG_BASE", below("log")),
         ("RABBITMQ_LOGS", "-".to_owned()),
+        // Its schedulers spin while they wait, on processors that others want.
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+sbwt none +sbwtdcpu none +sbwtdio none".to_owned()),
     ]
 }
 
