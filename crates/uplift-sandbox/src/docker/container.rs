@@ -85,6 +85,8 @@ fn body(fleet: &str, label: &Label, spec: Spec) -> ContainerCreateBody {
         host_config: Some(harmless(&spec)),
         image: Some(spec.image),
         user: Some(format!("{0}:{0}", spec.user.0)),
+        // Nothing but a loopback of its own, as with the network `none`, whose setting up takes a quarter of a start's time.
+        network_disabled: Some(true),
         entrypoint: (!spec.entrypoint.is_empty()).then_some(spec.entrypoint),
         cmd: (!spec.arguments.is_empty()).then_some(spec.arguments),
         env: Some(spec.env),
